@@ -176,7 +176,7 @@ def test_other_processes_see_the_same_world() -> None:
         print(world.listed(at), world.usage(date(2026, 7, 1), date(2026, 7, 31), at))
     """
     answers = {
-        subprocess.run(  # noqa: S603 - our own script
+        subprocess.run(
             [sys.executable, "-c", script],
             check=True,
             capture_output=True,

@@ -1,0 +1,35 @@
+"""The time, as a parameter: whoever needs to know it or to wait gets a Clock handed in."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the exporter asks of time."""
+
+    def now(self) -> datetime:
+        """The present instant, in UTC; it may step."""
+
+    def monotonic(self) -> float:
+        """Seconds since some instant; it never steps."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """The present instant, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds since some instant."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,125 @@
+"""One poll: from the question to an accepted, held or failed answer.
+
+The only broad `except` of the program is here: whatever goes wrong in a poll becomes an event, and
+the last good reading goes on being served.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from traceback import extract_tb
+from typing import Any
+
+from exporter.api import MAX_ATTEMPTS, Api
+from exporter.clock import Clock
+from exporter.collectors.base import Answer, Collector
+from exporter.errors import ApiError, UnexpectedError
+from exporter.events import Accepted, Held, HeldReason, Listener, Outcome, PollEnded, PollStarted
+from exporter.snapshot import Reading, Store
+
+MAX_POLL_SECONDS = 25.0
+DEGRADED_AFTER_FAILURES = 5
+MIN_COMPARED_RECORDS = 10
+
+
+class Poller:
+    """Polls one collector of one account; `failures` counts the failed polls in a row."""
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        collector: Collector[Any, Any],
+        api: Api,
+        store: Store,
+        clock: Clock,
+        emit: Listener,
+    ) -> None:
+        self.account = account
+        self.collector = collector
+        self.failures = 0
+        self._api = api
+        self._store = store
+        self._clock = clock
+        self._emit = emit
+        self._held: HeldReason | None = None
+
+    async def poll(self) -> Outcome:
+        """Polls once; raises nothing but its own cancellation."""
+        name = self.collector.name
+        at, started = self._clock.now(), self._clock.monotonic()
+        self._emit(PollStarted(account=self.account, collector=name, at=at))
+        outcome: Outcome
+        try:
+            last = self._store.last(self.account, name)
+            answer = await self.fetch(last)
+            reading = Reading(answer.content, answer.records, at, started)
+            outcome = self._judge(answer, last, reading)
+        except ApiError as error:
+            outcome = error
+        except Exception as error:  # noqa: BLE001 - the one edge where everything is caught
+            outcome = _unexpected(error)
+        self.failures = self.failures + 1 if isinstance(outcome, ApiError) else 0
+        duration = self._clock.monotonic() - started
+        self._emit(
+            PollEnded(
+                account=self.account,
+                collector=name,
+                at=at,
+                duration_seconds=duration,
+                outcome=outcome,
+            )
+        )
+        return outcome
+
+    def valid_until(self) -> datetime | None:
+        """When the last accepted reading stops being true by itself, if it does."""
+        last = self._store.last(self.account, self.collector.name)
+        return self.collector.valid_until(last.content) if last else None
+
+    async def fetch(
+        self, last: Reading | None = None, *, attempts: int = MAX_ATTEMPTS
+    ) -> Answer[Any]:
+        """Asks the API and keeps nothing; a collector that goes on failing gets one attempt.
+
+        Raises:
+            ApiError: there is no answer that can be trusted.
+        """
+        collector = self.collector
+        seconds = min(collector.options.interval.total_seconds() / 2, MAX_POLL_SECONDS)
+        deadline = self._clock.monotonic() + seconds
+        if self.failures >= DEGRADED_AFTER_FAILURES:
+            attempts = 1
+
+        async def get(path: str, query: Mapping[str, str]) -> Mapping[str, object]:
+            return await self._api.get(
+                path, query, collector=collector.name, deadline=deadline, attempts=attempts
+            )
+
+        return await collector.fetch(
+            get, now=self._clock.now(), last=last.content if last else None
+        )
+
+    def _judge(self, answer: Answer[Any], last: Reading | None, reading: Reading) -> Outcome:
+        """Holds an answer that lost most of its records, until the next one agrees with it."""
+        doubt = self._doubt(answer, last)
+        if last and doubt and doubt != self._held:
+            self._held = doubt
+            return Held(doubt, records=answer.records, last_records=last.records)
+        self._held = None
+        changed = self._store.accept(self.account, self.collector.name, reading)
+        return Accepted(answer.records, rejected=answer.rejected, changed=changed)
+
+    def _doubt(self, answer: Answer[Any], last: Reading | None) -> HeldReason | None:
+        if last is None or not self.collector.is_comparable(last.content, answer.content):
+            return None
+        if last.records and not answer.records:
+            return "empty"
+        if last.records >= MIN_COMPARED_RECORDS and answer.records < last.records / 2:
+            return "shrunk"
+        return None
+
+
+def _unexpected(error: Exception) -> UnexpectedError:
+    """Names our own bug by its place; its text might quote an answer."""
+    *_, frame = extract_tb(error.__traceback__)
+    return UnexpectedError(f"{type(error).__name__} in {frame.name}, line {frame.lineno}")

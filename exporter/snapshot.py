@@ -1,0 +1,152 @@
+"""What we know: the last accepted reading of each account and collector, and the page made of it.
+
+A reading is never changed, only replaced. Its bytes are encoded when it is accepted; a scrape picks
+them up. What has grown too old is dropped on the way, by whoever looks next: no timer to trust.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from exporter.clock import Clock
+from exporter.collectors.base import Collector
+from exporter.events import Listener, ReadingDropped
+from exporter.exposition import Body, Format, body, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All accepted records of one account and collector.
+
+    Attributes:
+        content: the records.
+        records: how many.
+        at: when the poll that brought them began.
+        monotonic: the same instant on the clock that never steps; ages are measured on it.
+    """
+
+    content: Any
+    records: int
+    at: datetime
+    monotonic: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What is known of one collector of one account.
+
+    Attributes:
+        account: whose.
+        collector: of what.
+        reading: the last accepted one, also after it was dropped: the next is compared with it.
+        dropped: whether its series have ended.
+        tally: what was counted since the start.
+    """
+
+    account: str
+    collector: Collector[Any, Any]
+    reading: Reading | None
+    dropped: bool
+    tally: Any
+    content_blocks: Mapping[str, bytes]
+    tally_blocks: Mapping[str, bytes]
+
+
+class Store:
+    """Keeps the readings and gives out the page's domain part."""
+
+    def __init__(
+        self,
+        collectors: Iterable[tuple[str, Collector[Any, Any]]],
+        *,
+        clock: Clock,
+        emit: Listener,
+    ) -> None:
+        self._clock = clock
+        self._emit = emit
+        self._slots = {(a, c.name): _empty(a, c) for a, c in collectors}
+        kinds = dict.fromkeys(type(slot.collector) for slot in self._slots.values())
+        self._metrics = tuple(metric for kind in kinds for metric in kind.metrics())
+        self._bodies: dict[Format, Body] = {}
+
+    def accept(self, account: str, name: str, reading: Reading) -> bool:
+        """Replaces the reading; tells whether its content differs from the last one's."""
+        slot = self._slots[account, name]
+        last = slot.reading.content if slot.reading else None
+        changed = bool(last != reading.content)
+        if changed or slot.dropped:
+            tally = slot.collector.count(slot.tally, last=last, content=reading.content)
+            slot = replace(
+                slot,
+                dropped=False,
+                tally=tally,
+                content_blocks=encode(slot.collector.content_tables, reading.content, account),
+                tally_blocks=encode(slot.collector.tally_tables, tally, account),
+            )
+            self._bodies = {}
+        self._slots[account, name] = replace(slot, reading=reading)
+        return changed
+
+    def last(self, account: str, name: str) -> Reading | None:
+        """The last accepted reading, also when it has been dropped."""
+        return self._slots[account, name].reading
+
+    def slots(self) -> tuple[Slot, ...]:
+        """Everything known, after dropping what is too old."""
+        self._drop_expired()
+        return tuple(self._slots.values())
+
+    def body(self, form: Format) -> Body:
+        """The page's domain part, after dropping what is too old."""
+        self._drop_expired()
+        if form not in self._bodies:
+            blocks = [{**slot.content_blocks, **slot.tally_blocks} for slot in self._slots.values()]
+            self._bodies[form] = body(self._metrics, blocks, form)
+        return self._bodies[form]
+
+    def age_seconds(self, account: str, name: str) -> float | None:
+        """How old the last accepted reading is; None before the first."""
+        reading = self._slots[account, name].reading
+        return self._clock.monotonic() - reading.monotonic if reading else None
+
+    def is_stale(self, account: str, name: str) -> bool:
+        """Whether there is no reading that on-call may rely on."""
+        self._drop_expired()
+        slot = self._slots[account, name]
+        age = self.age_seconds(account, name)
+        return age is None or slot.dropped or age >= slot.collector.stale_seconds
+
+    def _drop_expired(self) -> None:
+        for key, slot in self._slots.items():
+            if slot.reading is None or slot.dropped or not self._is_expired(slot, slot.reading):
+                continue
+            self._slots[key] = replace(slot, dropped=True, content_blocks={})
+            self._bodies = {}
+            self._emit(
+                ReadingDropped(
+                    account=slot.account,
+                    collector=slot.collector.name,
+                    age_seconds=self._clock.monotonic() - slot.reading.monotonic,
+                )
+            )
+
+    def _is_expired(self, slot: Slot, reading: Reading) -> bool:
+        until = slot.collector.valid_until(reading.content)
+        age = self._clock.monotonic() - reading.monotonic
+        return age >= slot.collector.drop_seconds or (
+            until is not None and self._clock.now() >= until
+        )
+
+
+def _empty(account: str, collector: Collector[Any, Any]) -> Slot:
+    tally = collector.first_tally()
+    return Slot(
+        account=account,
+        collector=collector,
+        reading=None,
+        dropped=False,
+        tally=tally,
+        content_blocks={},
+        tally_blocks=encode(collector.tally_tables, tally, account),
+    )

@@ -1,0 +1,284 @@
+"""The command line: results on stdout, everything else on stderr.
+
+Exit codes: 0 fine, 1 the API (or the exporter that was asked) failed, 2 wrong usage or
+configuration.
+"""
+
+import argparse
+import asyncio
+import http.client
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from exporter import PROGRAM, __version__
+from exporter.address import format_url, parse_address
+from exporter.config import targets
+from exporter.duration import format_duration
+from exporter.errors import ApiError, ConfigError
+from exporter.exposition import CONTENT_TYPES
+from exporter.poll import Poller
+from exporter.service import Service, load_logging, serve
+from exporter.settings import Settings, options
+
+HEALTHCHECK_SECONDS = 3.0
+
+_DESCRIPTION = """\
+Polls the White Label VPN API and serves what it says as Prometheus metrics.
+
+    WLVPN_API_KEY=... wlvpn-exporter        serve http://localhost:11940/metrics
+    wlvpn-exporter demo                     the same on a simulated fleet, no key needed
+"""
+_SOURCES = """\
+Options are read from flags, WLVPN_ environment variables (--web.listen-address is
+WLVPN_WEB__LISTEN_ADDRESS), .env, /run/secrets, and a YAML file (--config.file); the first that
+names an option wins. The API key is WLVPN_API_KEY or WLVPN_API_KEY_FILE.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a wrong usage in one line, with the mend."""
+
+    def __init__(self, *words: Any, **options: Any) -> None:  # noqa: ANN401 - as argparse has it
+        self.flags: list[str] = []
+        super().__init__(*words, **options)
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:  # noqa: ANN401 - as argparse has it
+        """Remembers the flags, so that the nearest can be told."""
+        self.flags += [name for name in names if name.startswith("--")]
+        return super().add_argument(*names, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises instead of exiting.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError([f"{message}: see `{PROGRAM} --help`"])
+
+    def refuse(self, word: str) -> NoReturn:
+        """Refuses a word that nobody knows.
+
+        Raises:
+            ConfigError: always.
+        """
+        if not word.startswith("-"):
+            self.error(f"{word!r} is not expected here")
+        flag = word.partition("=")[0]
+        found = get_close_matches(flag, self.flags, n=1)
+        mend = f"did you mean {found[0]}?" if found else f"see `{PROGRAM} --help`"
+        raise ConfigError([f"{flag}: unknown option: {mend}"])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; gives the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Prometheus reads UTF-8, wherever we run.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        parser, commands = parsers()
+        words = words if _names_command(words) else ["serve", *words]
+        found, unknown = parser.parse_known_args(words)
+        if unknown:
+            commands[found.command].refuse(unknown[0])
+        return _COMMANDS[found.command](found)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"{PROGRAM}: {problem}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        return _give_up(error)
+
+
+def _give_up(error: OSError) -> int:
+    """Ends without a reader or a disk; who closed our output has seen enough."""
+    # Python would try once more at exit, and fail with a traceback.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0
+    print(f"{PROGRAM}: cannot write: {error.strerror}", file=sys.stderr)
+    return 1
+
+
+def _names_command(words: Sequence[str]) -> bool:
+    return bool(words) and (
+        not words[0].startswith("-") or words[0] in {"-h", "--help", "--version"}
+    )
+
+
+def _serve(found: argparse.Namespace) -> int:
+    settings = load_logging(_flags(found))
+    asyncio.run(serve(settings))
+    return 0
+
+
+def _demo(found: argparse.Namespace) -> int:
+    from exporter import demo  # noqa: PLC0415 - who serves need not pay for a simulator
+
+    asyncio.run(demo.run_demo(_flags(found), servers=found.servers, seed=found.seed))
+    return 0
+
+
+def _simulate(found: argparse.Namespace) -> int:
+    from exporter import demo  # noqa: PLC0415 - as above
+
+    asyncio.run(demo.run_simulator(found))
+    return 0
+
+
+def _check(found: argparse.Namespace) -> int:
+    settings = load_logging(_flags(found))
+    for target in targets(settings):
+        polled = ", ".join(
+            f"{c.name} every {format_duration(c.options.interval)}" for c in target.collectors
+        )
+        _say(f"{target.account}: {target.base_url}, polling {polled or 'nothing'}")
+    _say("The configuration is valid.")
+    return asyncio.run(_probe(settings)) if found.probe else 0
+
+
+async def _probe(settings: Settings) -> int:
+    async with Service(settings).pollers() as pollers:
+        fine = [await _probe_one(poller) for poller in pollers]
+    return 0 if all(fine) else 1
+
+
+async def _probe_one(poller: Poller) -> bool:
+    name = f"{poller.account} {poller.collector.name}"
+    started = time.monotonic()
+    try:
+        answer = await poller.fetch(attempts=1)
+    except ApiError as error:
+        _say(f"{name}: failed, {error.reason}: {error}")
+        return False
+    seconds = time.monotonic() - started
+    _say(f"{name}: permitted, {answer.records} records in {seconds:.3f} s")
+    if answer.rejected:
+        _say(f"  {len(answer.rejected)} bad records, the first: {answer.rejected[0]}")
+    if answer.unknown_fields:
+        _say(f"  unknown fields: {', '.join(sorted(answer.unknown_fields))}")
+    return True
+
+
+def _once(found: argparse.Namespace) -> int:
+    return asyncio.run(_run_once(load_logging(_flags(found)), found))
+
+
+async def _run_once(settings: Settings, found: argparse.Namespace) -> int:
+    service = Service(settings, runtime=False)
+    async with service.pollers() as pollers:
+        outcomes = await asyncio.gather(*(poller.poll() for poller in pollers))
+    body, tail = service.store.body(found.format), service.telemetry.tail(found.format)
+    sys.stdout.write(b"".join(body.finish(tail, gzip=False)).decode())
+    sys.stdout.flush()
+    return 1 if any(isinstance(outcome, ApiError) for outcome in outcomes) else 0
+
+
+def _healthcheck(found: argparse.Namespace) -> int:
+    host, port = parse_address(load_logging(_flags(found)).web.listen_address[0])
+    url = format_url(host or "127.0.0.1", port)
+    connection = http.client.HTTPConnection(
+        url.removeprefix("http://"), timeout=HEALTHCHECK_SECONDS
+    )
+    try:
+        connection.request("GET", "/-/healthy")
+        told = connection.getresponse()
+        text = told.read().decode(errors="replace").strip()
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
+        _say(f"{url}/-/healthy: no answer: {type(error).__name__}")
+        return 1
+    finally:
+        connection.close()
+    _say(f"{url}/-/healthy: {text}")
+    return 0 if told.status == 200 else 1
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "serve": _serve,
+    "demo": _demo,
+    "simulate": _simulate,
+    "check": _check,
+    "once": _once,
+    "healthcheck": _healthcheck,
+}
+
+
+def _flags(found: argparse.Namespace) -> dict[str, str]:
+    names = {option.name for option in options()}
+    return {name: value for name, value in vars(found).items() if name in names}
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def parsers() -> tuple[Parser, Mapping[str, Parser]]:
+    """The parser of everything, and those of the commands."""
+    parser = Parser(
+        prog=PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_SOURCES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", parser_class=Parser)
+
+    def add(name: str, told: str, *, without: Sequence[str] = ()) -> Parser:
+        command = commands.add_parser(name, help=told, description=told, allow_abbrev=False)
+        for option in options():
+            if option.flag and option.name not in without:
+                command.add_argument(
+                    option.flag,
+                    dest=option.name,
+                    default=argparse.SUPPRESS,
+                    metavar=option.path[-1].upper(),
+                    help=option.help.replace("%", "%%"),
+                )
+        return command
+
+    everything = [option.name for option in options()]
+    add("serve", "Poll and serve (the default).")
+    demo = add(
+        "demo",
+        "Serve a simulated fleet; no key needed.",
+        without=["api_key_file", "base_url", "proxy_url", "ca_file"],
+    )
+    simulate = add("simulate", "Run the simulated API alone.", without=everything)
+    for command in (demo, simulate):
+        command.add_argument("--servers", type=int, default=3500, help="Servers of the fleet.")
+        command.add_argument("--seed", type=int, default=1, help="Another seed, another fleet.")
+    _add_simulator_flags(simulate)
+    check = add("check", "Validate the configuration.")
+    check.add_argument("--probe", action="store_true", help="Ask each endpoint once as well.")
+    once = add("once", "Poll everything once and write the metrics to stdout.")
+    once.add_argument("--format", choices=list(CONTENT_TYPES), default="text", help="Their format.")
+    add("healthcheck", "Ask the exporter that runs here whether it lives, for containers.")
+    return parser, commands.choices
+
+
+def _add_simulator_flags(simulate: Parser) -> None:
+    simulate.add_argument("--listen-address", default="127.0.0.1:11941", help="Where, host:port.")
+    simulate.add_argument("--key", default="demo-key", help="The key it accepts.")
+    simulate.add_argument(
+        "--start",
+        type=datetime.fromisoformat,
+        metavar="TIME",
+        help="The instant it begins at, such as 2026-01-31T23:50Z; the present by default.",
+    )
+    simulate.add_argument("--speed", type=float, default=1.0, help="Its seconds in one of ours.")
+    simulate.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        help="A fault by rule, such as servers:status=503:count=3; may be repeated.",
+    )

@@ -1,0 +1,77 @@
+"""The simulated API beside the exporter, or alone: the commands that need no key."""
+
+import argparse
+from collections.abc import Mapping
+
+from exporter import PROGRAM
+from exporter.address import parse_address, reason_of
+from exporter.errors import ConfigError
+from exporter.service import Service, load_logging, stop_signal
+from exporter.simulator import Clock, Rule, Simulator, World
+
+
+async def run_demo(flags: Mapping[str, str], *, servers: int, seed: int) -> None:
+    """Serves a simulated fleet until SIGTERM or SIGINT.
+
+    Args:
+        flags: options of the exporter by name.
+        servers: size of the fleet.
+        seed: another seed, another fleet.
+
+    Raises:
+        ConfigError: an option is wrong, or an address cannot be listened on.
+    """
+    stop = stop_signal()
+    async with Simulator(_world(servers, seed)) as simulator:
+        key = str(simulator.key)
+        settings = load_logging({**flags, "base_url": simulator.url, "api_key": key})
+        # Whatever else is configured, a demo asks nobody but the simulator.
+        settings = settings.model_copy(update={"accounts": {}, "proxy_url": None})
+        async with Service(settings).serving() as urls:
+            _say(f"{PROGRAM} demo: {servers} simulated servers, no key needed")
+            _say(f"  metrics    {urls[0]}{settings.web.telemetry_path}")
+            _say(f"  status     {urls[0]}/")
+            _say(f"  simulator  {simulator.url}/  (speaks the API; its key: {key})")
+            _say("Stop with Ctrl-C.")
+            await stop.wait()
+
+
+async def run_simulator(found: argparse.Namespace) -> None:
+    """Serves the simulated API alone until SIGTERM or SIGINT.
+
+    Args:
+        found: the command's flags.
+
+    Raises:
+        ConfigError: a flag is wrong, or the address cannot be listened on.
+    """
+    stop = stop_signal()
+    try:
+        host, port = parse_address(found.listen_address)
+        rules = [Rule.parse(text) for text in found.fault]
+        clock = Clock(found.start, found.speed)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
+    simulator = Simulator(_world(found.servers, found.seed), clock, key=found.key, rules=rules)
+    try:
+        await simulator.start(host or "127.0.0.1", port)
+    except (OSError, UnicodeError) as error:
+        told = f"--listen-address: {found.listen_address}: {reason_of(error)}: choose another"
+        raise ConfigError([told]) from None
+    try:
+        _say(f"simulating {found.servers} servers, stop with Ctrl-C; poll them with")
+        _say(f"  WLVPN_BASE_URL={simulator.url} WLVPN_API_KEY={found.key} {PROGRAM}")
+        await stop.wait()
+    finally:
+        await simulator.stop()
+
+
+def _world(servers: int, seed: int) -> World:
+    try:
+        return World(seed=seed, servers=servers)
+    except ValueError as error:
+        raise ConfigError([f"--servers: {error}"]) from None
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

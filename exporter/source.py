@@ -1,0 +1,121 @@
+"""Where configuration lies beside flags and variables: the secrets directory and the YAML file.
+
+YAML is read as text alone, as variables are: that keeps `NO` a country, and `60` from being a guess
+at seconds.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from exporter.errors import ConfigError
+
+PREFIX = "WLVPN_"
+SECRETS_DIRECTORY = "/run/secrets"
+
+# YAML's own messages quote names, and a key in the wrong place may be taken for one.
+_QUOTED = re.compile(r" '[^']{4,}.*")
+
+Section = dict[str, Any]
+
+
+def complete(sections: Sequence[Section]) -> list[Section]:
+    """Adds what the secrets directory and the YAML file say, in the order of precedence.
+
+    A key, or a key's file, hides those of all later sources: they are two ways to say one thing.
+
+    Args:
+        sections: what flags, environment and `.env` say.
+
+    Raises:
+        ConfigError: the YAML file cannot be read.
+    """
+    files = [_within(section, "config").get("file") for section in sections]
+    path = next((file for file in files if file and isinstance(file, str)), None)
+    completed = [*sections, _read_secrets(), _read_yaml(Path(path)) if path else {}]
+    _hide_keys(completed)
+    accounts = [_within(section, "accounts") for section in completed]
+    for name in {name for found in accounts for name in found}:
+        _hide_keys(_within(found, name) for found in accounts)
+    return completed
+
+
+def shown(text: object) -> str:
+    """Writes text so that it stays in its line, whatever it holds."""
+    plain = str(text)
+    return plain if plain.isprintable() else repr(plain)
+
+
+def _within(section: Section, name: str) -> Section:
+    found = section.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _hide_keys(sections: Iterable[Section]) -> None:
+    hidden = False
+    for section in sections:
+        if hidden:
+            section.pop("api_key", None)
+            section.pop("api_key_file", None)
+        hidden = hidden or "api_key" in section or "api_key_file" in section
+
+
+def _read_secrets() -> Section:
+    """Finds the key's file, so that it can be read again, as any key file."""
+    for directory in (os.environ.get("CREDENTIALS_DIRECTORY"), SECRETS_DIRECTORY):
+        file = Path(directory or "") / f"{PREFIX}API_KEY".lower()
+        if directory and file.is_file():
+            return {"api_key_file": str(file)}
+    return {}
+
+
+def _read_yaml(path: Path) -> Section:
+    told = f"config.file: {shown(path)}"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([f"{told} cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{told} is not UTF-8"]) from None
+    except ValueError:
+        raise ConfigError([f"{told} is not the name of a file"]) from None
+    read = _parse_yaml(text, told)
+    if "config" in read:
+        raise ConfigError([f"{told}: it cannot name another file: remove `config`"])
+    return read
+
+
+def _parse_yaml(text: str, told: str) -> Section:
+    import yaml  # noqa: PLC0415 - most have no such file, and it costs 2 MB
+
+    try:
+        read = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it builds only text
+    except RecursionError:
+        raise ConfigError([f"{told} is nested too deep"]) from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = _QUOTED.sub("", error.problem or "not YAML")
+        if problem.startswith("but "):
+            problem = f"{error.context}, {problem}"
+        raise ConfigError([f"{told}, line {line}: {problem}"]) from None
+    except yaml.YAMLError:
+        raise ConfigError([f"{told} is not YAML"]) from None
+    if read in (None, ""):
+        return {}
+    if not isinstance(read, dict):
+        raise ConfigError([f"{told} is not a map of options"])
+    for name, account in _within(read, "accounts").items():
+        # One without options lacks its key, which has to be told.
+        read["accounts"][name] = account or {}
+    return _without_empty(read)
+
+
+def _without_empty(read: Section) -> Section:
+    """Takes an option without a value for one that is not there, as with variables."""
+    return {
+        name: _without_empty(value) if isinstance(value, dict) else value
+        for name, value in read.items()
+        if value != ""
+    }

@@ -1,0 +1,158 @@
+"""What is served over HTTP; a handler reads what is known and never waits for the API."""
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from exporter.address import format_url, parse_address, reason_of
+from exporter.errors import ConfigError
+from exporter.exposition import CONTENT_TYPES
+from exporter.negotiation import accepts_gzip, choose_format, prefers_json
+from exporter.snapshot import Store
+from exporter.status import Status
+from exporter.telemetry import Telemetry
+
+KEEP_ALIVE_SECONDS = 75.0
+SHUTDOWN_SECONDS = 1.5  # aiohttp may take it twice
+
+
+class Web:
+    """The handlers."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        telemetry: Telemetry,
+        status: Status,
+        is_alive: Callable[[], bool],
+        telemetry_path: str,
+    ) -> None:
+        self._store = store
+        self._telemetry = telemetry
+        self._status = status
+        self._is_alive = is_alive
+        self._telemetry_path = telemetry_path
+
+    def app(self) -> web.Application:
+        """The routes; each answers GET and HEAD, everything else is 405 or 404."""
+        app = web.Application(middlewares=[_explain])
+        app.add_routes(
+            [
+                web.get(self._telemetry_path, self.metrics),
+                web.get("/", self.index),
+                web.get("/-/healthy", self.healthy),
+                web.get("/-/ready", self.ready),
+            ]
+        )
+        return app
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """The page: domain part, then our own."""
+        form = choose_format(request.headers.get("Accept", ""))
+        gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        head, tail = self._store.body(form).finish(self._telemetry.tail(form), gzip=gzip)
+        response = web.StreamResponse(
+            headers={"Content-Type": CONTENT_TYPES[form], "Vary": "Accept, Accept-Encoding"}
+        )
+        if gzip:
+            response.headers["Content-Encoding"] = "gzip"
+        response.content_length = len(head) + len(tail)
+        try:
+            await response.prepare(request)
+            if request.method != "HEAD":
+                # Two writes cost less than joining two parts of which one is large.
+                await response.write(head)
+                await response.write(tail)
+                await response.write_eof()
+        except ConnectionResetError:
+            # Whoever asked has gone; there is nobody to tell.
+            pass
+        return response
+
+    async def index(self, request: web.Request) -> web.Response:
+        """The status page, as HTML or JSON."""
+        if prefers_json(request.headers.get("Accept", "")):
+            return web.json_response(self._status.as_json(), headers={"Vary": "Accept"})
+        return web.Response(
+            text=self._status.as_html(),
+            content_type="text/html",
+            headers={
+                "Content-Security-Policy": _POLICY,
+                "X-Content-Type-Options": "nosniff",
+                "Referrer-Policy": "no-referrer",
+                "Cache-Control": "no-store",
+                "Vary": "Accept",
+            },
+        )
+
+    async def healthy(self, _: web.Request) -> web.Response:
+        """Whether polls go on, however they end."""
+        if self._is_alive():
+            return web.Response(text="healthy\n")
+        return web.Response(status=503, text="the scheduler has stopped: restart the exporter\n")
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """Whether there is something to scrape."""
+        if self._status.is_ready:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="not ready: no reading yet, or stopping\n")
+
+
+@asynccontextmanager
+async def listen(app: web.Application, addresses: Sequence[str]) -> AsyncIterator[list[str]]:
+    """Serves the app on all addresses; gives the URLs.
+
+    Raises:
+        ConfigError: an address cannot be listened on.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    try:
+        for address in addresses:
+            host, port = parse_address(address)
+            try:
+                await web.TCPSite(runner, host, port).start()
+            except (OSError, UnicodeError) as error:
+                raise ConfigError(
+                    [f"web.listen_address: {address}: {reason_of(error)}: choose another address"]
+                ) from None
+        yield [format_url(*found[:2]) for found in runner.addresses]
+    finally:
+        await runner.cleanup()
+
+
+@web.middleware
+async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Says in one plain line what is wrong with a request."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return web.Response(status=404, text="not found: see / for what there is\n")
+    except web.HTTPMethodNotAllowed as error:
+        allow = {"Allow": ", ".join(sorted(error.allowed_methods))}
+        return web.Response(status=405, text="only GET and HEAD are served\n", headers=allow)
+
+
+def _style_hash() -> str:
+    """The page's own style is all that its policy lets the browser use."""
+    page = files("exporter").joinpath("status.html").read_text(encoding="utf-8")
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+
+
+_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_style_hash()}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)

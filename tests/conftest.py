@@ -1,0 +1,46 @@
+"""What the tests share: virtual time, and the simulator on a real port."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from exporter.config import load
+from exporter.settings import Settings
+from exporter.simulator import Simulator, World
+from tests.manual_clock import ManualClock
+
+Configure = Callable[..., Settings]
+
+
+@pytest.fixture(autouse=True)
+def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    """Each test starts with no WLVPN_ variables and in an empty directory, without a .env."""
+    for name in [name for name in os.environ if name.upper().startswith("WLVPN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.chdir(str(tmp_path))
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def simulator(clock: ManualClock) -> AsyncIterator[Simulator]:
+    """A small fleet whose time is the test's."""
+    async with Simulator(World(servers=120), clock.simulated) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def configure(simulator: Simulator) -> Configure:
+    """Makes a configuration for the simulator; keyword arguments are options, `.` written `__`."""
+
+    def configure(**options: str) -> Settings:
+        flags = {"base_url": simulator.url, "api_key": "demo-key"}
+        flags |= {"web.listen_address": "127.0.0.1:0"}
+        return load(flags | {name.replace("__", "."): text for name, text in options.items()})
+
+    return configure

@@ -219,6 +219,8 @@ class Telemetry:
                 case ("account", "collector", "reason" | "code"):
                     for value in _VALUES.get(metric.name, REASONS):
                         families[metric.name].labels(*pair, value)
+        interval = slot.collector.options.interval.total_seconds()
+        self._gauges["wlvpn_poll_interval_seconds"].labels(*pair).set(interval)
         self._gauges["wlvpn_data_ttl_seconds"].labels(*pair).set(slot.collector.drop_seconds)
         self._gauges["wlvpn_data_stale"].labels(*pair).set_function(lambda: store.is_stale(*pair))
 

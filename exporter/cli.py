@@ -61,6 +61,11 @@ class Parser(argparse.ArgumentParser):
         """
         raise ConfigError([f"{message}: see `{PROGRAM} --help`"])
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Exits after a help or a version that has been read, or that nobody wants to read."""
+        sys.stdout.flush()
+        super().exit(status, message)
+
     def refuse(self, word: str) -> NoReturn:
         """Refuses a word that nobody knows.
 

@@ -42,10 +42,9 @@ class Cadence(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
         self.interval = interval
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
-        """Gives the next point of the grid that is not past."""
-        if previous_fire_time is None:
-            return now
-        return max(previous_fire_time, now - self.interval) + self.interval
+        """Gives the next point of the grid; where that is past, the grid begins anew from now."""
+        following = (previous_fire_time or now) + self.interval
+        return following if following > now else now + self.interval
 
 
 @dataclass(slots=True)

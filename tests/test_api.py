@@ -1,6 +1,7 @@
 """The API client against the simulator, and against servers that misbehave on the wire."""
 
 import asyncio
+import errno
 import gzip
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+import aiohttp
 import pytest
 import trustme
 
@@ -16,6 +18,7 @@ from exporter.api import Api
 from exporter.errors import ApiError, RateLimitedError, RefusedError
 from exporter.events import Event, RequestDone, RetryScheduled
 from exporter.key import Key
+from exporter.response import translate
 from exporter.simulator import Rule, Simulator
 from tests.manual_clock import ManualClock
 from tests.process import free_port
@@ -217,6 +220,24 @@ async def test_an_aborted_body_is_truncated(clock: ManualClock) -> None:
 
     async with server(answer) as url:
         assert "truncated" == await reason_of(url, clock)
+
+
+@pytest.mark.parametrize(
+    ("error", "begun", "reason"),
+    [
+        (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), False, "reset"),
+        (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), True, "truncated"),
+        (aiohttp.ServerDisconnectedError(), False, "reset"),
+        (aiohttp.ServerDisconnectedError(), True, "truncated"),
+        (aiohttp.ServerTimeoutError(), True, "timeout"),
+        (TimeoutError(), False, "timeout"),
+        (OSError(errno.EPIPE, "pipe"), False, "reset"),
+        (aiohttp.InvalidURL("x"), False, "unexpected"),
+    ],
+)
+def test_a_foreign_error_is_named(error: Exception, reason: str, *, begun: bool) -> None:
+    """Whether an answer had begun decides what a broken connection is called."""
+    assert reason == translate(error, begun=begun).reason
 
 
 def tls_server(tmp_path: Path, host: str) -> tuple[ssl.SSLContext, Path]:

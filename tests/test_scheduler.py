@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
@@ -22,7 +22,7 @@ from exporter.errors import (
 from exporter.events import Event, LoopLagged, PollOverdue, PollPlanned
 from exporter.key import Key
 from exporter.poll import Poller
-from exporter.scheduler import Scheduler, degraded_seconds, pause_seconds
+from exporter.scheduler import Cadence, Scheduler, degraded_seconds, pause_seconds
 from exporter.snapshot import Store
 from tests.virtual_loop import VirtualClock, run
 
@@ -317,6 +317,18 @@ def test_the_lag_of_the_loop_is_measured() -> None:
         assert [0.0, 1.5] == pytest.approx(lags[:2], abs=0.01)
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("late", "expected"), [(0, 60), (59, 60), (60, 120), (90, 150), (10**9, 10**9 + 60)]
+)
+def test_missed_polls_are_not_made_up_for(late: int, expected: int) -> None:
+    """However late it is, the next point is ahead, found at once and not walked to."""
+    due = datetime(1990, 1, 1, tzinfo=UTC)
+    now = due + timedelta(seconds=late)
+    found = Cadence(timedelta(seconds=60)).get_next_fire_time(due, now)
+    assert expected == (found - due).total_seconds()
+    assert found > now
 
 
 @pytest.mark.parametrize(

@@ -289,11 +289,35 @@ async def test_a_failed_poll_keeps_the_last_reading(
         }
 
 
+async def test_a_source_that_stands_still_is_told(
+    configure: Configure, simulator: Simulator, clock: ManualClock
+) -> None:
+    """A poll that brings the same content is a success and no change."""
+    async with polling(configure(), clock) as (service, servers, _):
+        changed = clock.now().timestamp()
+        await servers.poll()
+        # The simulated fleet moves with its clock; here it stands while the exporter's goes on.
+        first = simulator.answers[-1].payload
+        simulator.rewrite = lambda _, __: first
+        clock.advance(60)
+        await servers.poll()
+        assert (changed, changed + 60) == (
+            health(service, "wlvpn_source_changed_timestamp_seconds", "servers"),
+            health(service, "wlvpn_last_success_timestamp_seconds", "servers"),
+        )
+        simulator.rewrite = None
+        clock.advance(3600)
+        await servers.poll()
+        assert changed + 3660 == health(
+            service, "wlvpn_source_changed_timestamp_seconds", "servers"
+        )
+
+
 async def test_a_degraded_collector_gets_one_attempt(
     configure: Configure, simulator: Simulator, clock: ManualClock
 ) -> None:
     """After five failed polls each further one costs a single request."""
-    simulator.rules = (Rule("servers", "status", "503"),)
+    simulator.rules = (Rule("servers", "status", "500"),)
     async with polling(configure(), clock) as (_, servers, _):
         for _ in range(5):
             await servers.poll()

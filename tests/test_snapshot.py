@@ -152,6 +152,18 @@ def test_a_dropped_reading_comes_back(
     assert 'wlvpn_servers_removed_total{account="a",country="FR"} 1' in page(store)
 
 
+def test_the_same_content_comes_back_after_a_drop(
+    store: Store, accept: Callable[..., bool], clock: ManualClock
+) -> None:
+    """A source that did not change while we were blind is served again."""
+    accept("servers", servers(0.5))
+    full = page(store)
+    clock.advance(600)
+    assert full != page(store)
+    assert not accept("servers", servers(0.5))
+    assert full == page(store)
+
+
 def test_usage_ends_with_its_month(
     store: Store, accept: Callable[..., bool], clock: ManualClock
 ) -> None:

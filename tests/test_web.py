@@ -82,6 +82,8 @@ async def test_the_format_is_negotiated(
 async def test_gzip_is_one_member(accept: str, url: str, session: aiohttp.ClientSession) -> None:
     """A reader that stops after the first member has read everything."""
     headers = {"Accept": accept, "Accept-Encoding": "gzip, deflate"}
+    async with session.get(f"{url}/metrics", headers=headers) as response:
+        await response.read()
     async with session.get(f"{url}/metrics?name[]=x", headers=headers) as response:
         sent = await response.read()
         assert "gzip" == response.headers["Content-Encoding"]

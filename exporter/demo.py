@@ -1,13 +1,16 @@
 """The simulated API beside the exporter, or alone: the commands that need no key."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from exporter import PROGRAM
 from exporter.address import parse_address, reason_of
 from exporter.errors import ConfigError
 from exporter.service import Service, load_logging, stop_signal
 from exporter.simulator import Clock, Rule, Simulator, World
+
+T = TypeVar("T")
 
 
 async def run_demo(flags: Mapping[str, str], *, servers: int, seed: int) -> None:
@@ -46,13 +49,13 @@ async def run_simulator(found: argparse.Namespace) -> None:
         ConfigError: a flag is wrong, or the address cannot be listened on.
     """
     stop = stop_signal()
-    try:
-        host, port = parse_address(found.listen_address)
-        rules = [Rule.parse(text) for text in found.fault]
-        clock = Clock(found.start, found.speed)
-    except ValueError as error:
-        raise ConfigError([str(error)]) from None
-    simulator = Simulator(_world(found.servers, found.seed), clock, key=found.key, rules=rules)
+    host, port = _read("--listen-address", lambda: parse_address(found.listen_address))
+    simulator = Simulator(
+        _world(found.servers, found.seed),
+        _read("--start or --speed", lambda: Clock(found.start, found.speed)),
+        key=found.key,
+        rules=_read("--fault", lambda: [Rule.parse(text) for text in found.fault]),
+    )
     try:
         await simulator.start(host or "127.0.0.1", port)
     except (OSError, UnicodeError) as error:
@@ -67,10 +70,15 @@ async def run_simulator(found: argparse.Namespace) -> None:
 
 
 def _world(servers: int, seed: int) -> World:
+    return _read("--servers", lambda: World(seed=seed, servers=servers))
+
+
+def _read(flag: str, make: Callable[[], T]) -> T:
+    """Makes something of a flag, and names the flag where that fails."""
     try:
-        return World(seed=seed, servers=servers)
+        return make()
     except ValueError as error:
-        raise ConfigError([f"--servers: {error}"]) from None
+        raise ConfigError([f"{flag}: {error}"]) from None
 
 
 def _say(text: str) -> None:

@@ -1,7 +1,8 @@
 """What the tests share: virtual time, and the simulator on a real port."""
 
+import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -20,6 +21,17 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
         monkeypatch.delenv(name)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.chdir(str(tmp_path))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Commands start logging for the whole process: what a test starts ends with it."""
+    root, ours = logging.getLogger(), logging.getLogger("exporter")
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    ours.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import json
-import logging
 import os
 import re
 import signal
@@ -36,18 +35,9 @@ Variables = Mapping[str, str]
 
 NOT_SAFE = "must be https, or the key could be read on its way; http is for loopback only"
 CHOICES = ", ".join(map(repr, COMMANDS))
+WRITE_ADDRESS = "write host:port such as 0.0.0.0:11940"
+CLOCK = "--start or --speed: "
 HELP = "see `wlvpn-exporter --help`"
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """Commands start logging for the whole process: what a test starts ends with it."""
-    root, ours = logging.getLogger(), logging.getLogger("exporter")
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    ours.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
@@ -168,16 +158,19 @@ def samples(page: str, name: str) -> dict[str, float]:
         (["demo", "--servers=-1"], "--servers: servers must be 0 to 50000, got -1"),
         (
             ["simulate", "--fault", "servers:explode"],
-            f"rule 'servers:explode': fault 'explode' is not one of {', '.join(FAULTS)}",
+            f"--fault: rule 'servers:explode': fault 'explode' is not one of {', '.join(FAULTS)}",
         ),
-        (["simulate", "--speed", "-1"], "speed must be a finite number >= 0, got -1.0"),
+        (
+            ["simulate", "--speed", "-1"],
+            "--start or --speed: speed must be a finite number >= 0, got -1.0",
+        ),
         (
             ["simulate", "--start", "2026-01-31"],
-            "the clock needs an instant with a time zone, got 2026-01-31T00:00:00",
+            f"{CLOCK}the clock needs an instant with a time zone, got 2026-01-31T00:00:00",
         ),
         (
             ["simulate", "--listen-address", "here"],
-            "'here' is not an address: write host:port such as 0.0.0.0:11940",
+            "--listen-address: 'here' is not an address: write host:port such as 0.0.0.0:11940",
         ),
         (
             ["--countries", "FRA", "--base-url", "https://x"],

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Literal, TypedDict
 
@@ -41,17 +40,6 @@ class Pair(TypedDict):
 
 
 PAIR = Pair(account="default", collector="servers")
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """Logging is the process's: what a test starts ends with it."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    LOG.setLevel(logging.NOTSET)
 
 
 class Told:

@@ -2,9 +2,7 @@
 
 import asyncio
 import base64
-import logging
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -24,17 +22,6 @@ Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
 
 both = pytest.mark.parametrize("key", [CANARY, ILL_FORMED], ids=["well-formed", "ill-formed"])
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """Commands start logging for the whole process: what a test starts ends with it."""
-    root, ours = logging.getLogger(), logging.getLogger("exporter")
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    ours.setLevel(logging.NOTSET)
 
 
 def forms(key: str) -> list[str]:

@@ -43,6 +43,7 @@ MAX_RETRY_AFTER_SECONDS = 900.0
 
 _CHUNK_BYTES = 64 * 1024
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+_STATUS_HINTS = {401: ": the API does not know the key", 403: ": the key may not read this"}
 _STATUS_ERRORS = {401: UnauthorizedError, 403: ForbiddenError, 404: NotFoundError, 410: GoneError}
 
 
@@ -79,7 +80,7 @@ def check_head(response: Response, *, now: datetime) -> None:
 
 
 def _status_error(status: int) -> ApiError:
-    told = f"HTTP {status}"
+    told = f"HTTP {status}{_STATUS_HINTS.get(status, '')}"
     if status >= 500:
         return ServerError(told, status)
     if status >= 400:

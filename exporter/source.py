@@ -6,7 +6,7 @@ at seconds.
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,22 @@ def _read_yaml(path: Path) -> Section:
 def _parse_yaml(text: str, told: str) -> Section:
     import yaml  # noqa: PLC0415 - most have no such file, and it costs 2 MB
 
+    class Loader(yaml.BaseLoader):
+        """Builds text, lists and maps; refuses what YAML forbids and PyYAML lets pass."""
+
+        def construct_mapping(
+            self,
+            node: yaml.MappingNode,
+            deep: bool = False,  # noqa: FBT001, FBT002 - as PyYAML has it
+        ) -> dict[Hashable, Any]:
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if len(set(names)) < len(names):
+                mark = node.start_mark
+                raise yaml.constructor.ConstructorError(None, None, "a name stands twice", mark)
+            return super().construct_mapping(node, deep)
+
     try:
-        read = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it builds only text
+        read = yaml.load(text, Loader=Loader)  # noqa: S506 - it builds only text
     except RecursionError:
         raise ConfigError([f"{told} is nested too deep"]) from None
     except yaml.MarkedYAMLError as error:

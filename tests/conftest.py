@@ -4,12 +4,17 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import hypothesis
 import pytest
 
 from exporter.config import load
 from exporter.settings import Settings
 from exporter.simulator import Simulator, World
 from tests.manual_clock import ManualClock
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 Configure = Callable[..., Settings]
 

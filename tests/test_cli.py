@@ -359,7 +359,8 @@ async def test_probe_with_a_wrong_key(simulator: Simulator, capsys: Capture) -> 
     """A wrong key is told for each endpoint; the exit code is 1."""
     simulator.key = "another"
     code, out, _ = await polled(capsys, "check", "--probe")
-    expected = [f"default {name}: failed, unauthorized: HTTP 401" for name in ("servers", "usage")]
+    told = "failed, unauthorized: HTTP 401: the API does not know the key"
+    expected = [f"default {name}: {told}" for name in ("servers", "usage")]
     assert (1, expected) == (code, out.splitlines()[2:])
 
 
@@ -519,7 +520,9 @@ async def test_serve_with_a_wrong_key_goes_on(env: Variables, simulator: Simulat
     simulator.key = "another"
     async with running("serve", env=env) as command:
         url = await listening(command)
-        await command.read_until(r'level=warning msg="poll failed" .*collector=usage .*"HTTP 401"')
+        await command.read_until(
+            r'level=warning msg="poll failed" .*collector=usage .*"HTTP 401: the API'
+        )
         _, page = await fetch(f"{url}/metrics")
         assert {"servers": 0.0, "usage": 0.0} == samples(page, "wlvpn_up")
         assert (200, "healthy\n") == await fetch(f"{url}/-/healthy")

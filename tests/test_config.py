@@ -778,6 +778,13 @@ def test_an_account_without_options_lacks_its_key() -> None:
     assert (expected,) == problems(write("accounts:\n  a:\n"))
 
 
+def test_a_name_that_stands_twice_is_refused() -> None:
+    """Neither of two values is the right one."""
+    expected = "config.file: wlvpn.yml, line 2: a name stands twice"
+    text = "api_key: the-key\nlog: {level: info, level: debug}\n"
+    assert (expected,) == problems(write(text))
+
+
 def test_the_file_cannot_name_another() -> None:
     """Whoever tries learns that it would not be read."""
     expected = "config.file: wlvpn.yml: it cannot name another file: remove `config`"

@@ -13,6 +13,7 @@ from random import Random
 from typing import Self, cast
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from exporter import PROGRAM, __version__
@@ -51,6 +52,7 @@ class Api:
         proxy_url: proxy to go through; the environment's are ignored.
         ca_file: certificates to trust instead of the system's.
         max_body_bytes: the largest answer to read, decompressed.
+        resolver: finds addresses; the system's name servers are asked without it.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Api:
         proxy_url: str | None = None,
         ca_file: Path | None = None,
         max_body_bytes: int = 8 * 1024 * 1024,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         self._account = account
         self._base_url = base_url.rstrip("/")
@@ -75,16 +78,21 @@ class Api:
         self._proxy_url = proxy_url
         self._ca_file = ca_file
         self._max_body_bytes = max_body_bytes
+        self._resolver = resolver
         self._retry_tokens = _RETRY_TOKENS
 
     async def __aenter__(self) -> Self:
         secure = self._base_url.startswith("https:")
         context = ssl.create_default_context(cafile=self._ca_file) if secure else True
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=4),
+            connector=aiohttp.TCPConnector(ssl=context, limit=4, resolver=self._resolver),
             response_class=Response,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept": "application/json", "User-Agent": f"{PROGRAM}/{__version__}"},
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": f"{PROGRAM}/{__version__}",
+            },
             trust_env=False,
         )
         return self

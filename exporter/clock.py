@@ -27,8 +27,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds since some instant."""
-        return time.monotonic()
+        """Seconds since the machine started, its sleep included: a reading ages in it as well."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""

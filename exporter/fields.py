@@ -6,6 +6,7 @@ Absent stays absent and wrong stays wrong: nothing here clamps, guesses or fills
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 
 from exporter.errors import SchemaError
@@ -16,6 +17,20 @@ TEXT_LIMIT = 128
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _DECIMAL = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?", re.ASCII)
 _INTEGER_LIMIT = 2**63 - 1
+
+
+class Ambiguous:
+    """Stands where a JSON object gives one name several values: nobody knows which is true."""
+
+
+def unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Makes an object of its members; JSON's own rule, the last one wins, would be a guess."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        for name, times in Counter(name for name, _ in pairs).items():
+            if times > 1:
+                members[name] = Ambiguous()
+    return members
 
 
 def mapping(value: object, path: str) -> Mapping[str, object]:
@@ -101,5 +116,11 @@ def clean(value: str) -> str:
 def _kind(value: object) -> str:
     if value is None:
         return "null"
-    names = {bool: "true or false", dict: "an object", list: "a list", str: "text"}
+    names = {
+        Ambiguous: "several values",
+        bool: "true or false",
+        dict: "an object",
+        list: "a list",
+        str: "text",
+    }
     return names.get(type(value), "a number")

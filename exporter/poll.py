@@ -41,7 +41,7 @@ class Poller:
         self._store = store
         self._clock = clock
         self._emit = emit
-        self._held: HeldReason | None = None
+        self._held: Answer[Any] | None = None
 
     async def poll(self) -> Outcome:
         """Polls once; raises nothing but its own cancellation."""
@@ -70,6 +70,11 @@ class Poller:
             )
         )
         return outcome
+
+    @property
+    def has_reading(self) -> bool:
+        """Whether an accepted reading is being served."""
+        return self._store.has_reading(self.account, self.collector.name)
 
     def valid_until(self) -> datetime | None:
         """When the last accepted reading stops being true by itself, if it does."""
@@ -101,20 +106,26 @@ class Poller:
 
     def _judge(self, answer: Answer[Any], last: Reading | None, reading: Reading) -> Outcome:
         """Holds an answer that lost most of its records, until the next one agrees with it."""
-        doubt = self._doubt(answer, last)
-        if last and doubt and doubt != self._held:
-            self._held = doubt
+        doubt = self._doubt(answer, last) if last else None
+        if last and doubt and not self._is_confirmed(answer):
+            self._held = answer
             return Held(doubt, records=answer.records, last_records=last.records)
         self._held = None
         changed = self._store.accept(self.account, self.collector.name, reading)
         return Accepted(answer.records, rejected=answer.rejected, changed=changed)
 
-    def _doubt(self, answer: Answer[Any], last: Reading | None) -> HeldReason | None:
-        if last is None or not self.collector.is_comparable(last.content, answer.content):
+    def _is_confirmed(self, answer: Answer[Any]) -> bool:
+        """Whether the answer held before said about the same: neither doubts the other."""
+        held = self._held
+        return held is not None and not (self._doubt(answer, held) or self._doubt(held, answer))
+
+    def _doubt(self, answer: Answer[Any], before: Answer[Any] | Reading) -> HeldReason | None:
+        """What is suspicious about an answer after what was said before."""
+        if not self.collector.is_comparable(before.content, answer.content):
             return None
-        if last.records and not answer.records:
+        if before.records and not answer.records:
             return "empty"
-        if last.records >= MIN_COMPARED_RECORDS and answer.records < last.records / 2:
+        if before.records >= MIN_COMPARED_RECORDS and answer.records < before.records / 2:
             return "shrunk"
         return None
 

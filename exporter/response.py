@@ -36,7 +36,7 @@ from exporter.errors import (
     UnauthorizedError,
     UnexpectedError,
 )
-from exporter.fields import clean
+from exporter.fields import clean, unambiguous
 
 MIN_RETRY_AFTER_SECONDS = 1.0
 MAX_RETRY_AFTER_SECONDS = 900.0
@@ -114,7 +114,11 @@ def decode(body: bytes) -> Mapping[str, object]:
         SchemaError: it is not an object.
     """
     try:
-        answer = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        answer = json.loads(
+            body.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=unambiguous,
+        )
     except UnicodeDecodeError:
         raise DecodeError("not UTF-8") from None
     except RecursionError:

@@ -28,6 +28,10 @@ MAX_DEGRADED_SECONDS = 300.0
 SPREAD_SECONDS = 0.5
 WATCH_SECONDS = 1.0
 OVERDUE_SECONDS = 5.0
+MAX_EARLY_SECONDS = 0.5
+FIRST_RETRY_SECONDS = 60.0
+"""As long as there is nothing to serve, the first retries come sooner than a long interval."""
+
 DEAD_SECONDS = 30.0
 
 
@@ -55,6 +59,7 @@ class Turn:
         poller: what it runs.
         job: APScheduler's side of it.
         due: when the next poll is due, on the monotonic clock.
+        away_until: until when no poll is made on purpose, on the monotonic clock.
         refused: the reason of the last failure, and how many times in a row it was that one.
         running: the poll while it runs.
     """
@@ -62,6 +67,7 @@ class Turn:
     poller: Poller
     job: Job
     due: float = 0.0
+    away_until: float = 0.0
     refused: str = ""
     refusals: int = 0
     running: asyncio.Task[Outcome] | None = None
@@ -128,6 +134,11 @@ class Scheduler:
         self._move(turn, first)
 
     async def _run(self, turn: Turn) -> None:
+        early = turn.away_until - self._clock.monotonic()
+        if early > MAX_EARLY_SECONDS:
+            # The wall clock stepped forth, and APScheduler with it; the API asked for true seconds.
+            self._move(turn, self._clock.now())
+            return
         turn.running = asyncio.create_task(turn.poller.poll())
         try:
             await asyncio.wait([turn.running])
@@ -142,6 +153,7 @@ class Scheduler:
         match outcome:
             case Accepted():
                 turn.refusals = 0
+                turn.away_until = 0.0
                 until = turn.poller.valid_until()
                 renewed = until + timedelta(seconds=MONTH_START_SECONDS) if until else None
                 self._move(turn, min(turn.next_poll, renewed or turn.next_poll))
@@ -162,13 +174,19 @@ class Scheduler:
                     self._move(other, other.next_poll)
         interval = turn.poller.collector.options.interval
         longer = timedelta(seconds=degraded_seconds(interval, turn.poller.failures))
-        self._move(turn, turn.next_poll, away_until=now + max(pause, longer))
+        turn.away_until = self._clock.monotonic() + max(pause, longer).total_seconds()
+        at = turn.next_poll
+        if not turn.poller.has_reading:
+            sooner = sooner_seconds(interval, turn.poller.failures)
+            at = min(at, now + timedelta(seconds=sooner))
+        self._move(turn, at)
 
-    def _move(self, turn: Turn, at: datetime, *, away_until: datetime | None = None) -> None:
+    def _move(self, turn: Turn, at: datetime) -> None:
         """Plans the next poll, but not while the API is left alone on purpose."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        limited = self._limited.get(turn.poller.account, monotonic) - monotonic
-        until = max(away_until or now, now + timedelta(seconds=limited))
+        limited = self._limited.get(turn.poller.account, monotonic)
+        until = now + timedelta(seconds=max(limited, turn.away_until, monotonic) - monotonic)
+        turn.away_until = max(limited, turn.away_until)
         at = max(at, until)
         if at != turn.next_poll:
             turn.job.modify(next_run_time=at)
@@ -219,6 +237,11 @@ def pause_seconds(error: ApiError, failures: int) -> float:
             return _doubled(60.0, failures - 1, limit=900.0)
         case _:
             return 0.0
+
+
+def sooner_seconds(interval: timedelta, failures: int) -> float:
+    """When to ask again in seconds while there is nothing to serve: before a long interval ends."""
+    return _doubled(FIRST_RETRY_SECONDS, failures - 1, limit=interval.total_seconds())
 
 
 def degraded_seconds(interval: timedelta, failures: int) -> float:

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any
 
+from aiohttp.abc import AbstractResolver
+
 from exporter import logs
 from exporter.api import Api
 from exporter.clock import Clock, SystemClock
@@ -34,6 +36,7 @@ class Service:
         clock: the time; tests hand in their own.
         random: spreads retries.
         runtime: whether the page tells of this process as well.
+        resolver: finds the API's address; tests hand in a name server of their own.
     """
 
     def __init__(
@@ -43,10 +46,12 @@ class Service:
         clock: Clock | None = None,
         random: Random | None = None,
         runtime: bool = True,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
         self._random = random or Random()
+        self._resolver = resolver
         self._listeners: list[Listener] = []
         self._targets = targets(settings)
         pairs = [(t.account, collector) for t in self._targets for collector in t.collectors]
@@ -114,6 +119,7 @@ class Service:
             proxy_url=target.proxy_url,
             ca_file=target.ca_file,
             max_body_bytes=target.max_body_bytes,
+            resolver=self._resolver,
         )
 
 

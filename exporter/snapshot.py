@@ -92,6 +92,12 @@ class Store:
         """The last accepted reading, also when it has been dropped."""
         return self._slots[account, name].reading
 
+    def has_reading(self, account: str, name: str) -> bool:
+        """Whether there is a reading that is not dropped."""
+        self._drop_expired()
+        slot = self._slots[account, name]
+        return slot.reading is not None and not slot.dropped
+
     def slots(self) -> tuple[Slot, ...]:
         """Everything known, after dropping what is too old."""
         self._drop_expired()

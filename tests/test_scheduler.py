@@ -36,9 +36,14 @@ class Scripted(Collector[int, None]):
     content_tables = ()
 
     def __init__(
-        self, said: Said = lambda _: 100, *, seconds: float = 0, ends: datetime | None = None
+        self,
+        said: Said = lambda _: 100,
+        *,
+        seconds: float = 0,
+        ends: datetime | None = None,
+        interval: int = 60,
     ) -> None:
-        super().__init__(Options())
+        super().__init__(Options(interval=timedelta(seconds=interval)))
         self.said = said
         self.seconds = seconds
         self.ends = ends
@@ -265,6 +270,36 @@ def test_a_step_of_the_clock_stops_nothing(step: float, latest: int) -> None:
             assert 3 == len(collector.asked)
             overdue = [event for event in stage.events if isinstance(event, PollOverdue)]
             assert (1 if step < 0 else 0) == len(overdue)
+
+    run(scenario)
+
+
+def test_no_step_of_the_clock_shortens_a_pause() -> None:
+    """Retry-After is kept to in true seconds, also when the wall clock jumps an hour ahead."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        limited = Scripted(lambda asked: RateLimitedError("429", 130.0) if asked == 1 else 100)
+        async with at_work(clock, a=[limited]):
+            await asyncio.sleep(10)
+            clock.step(3600)
+            await asyncio.sleep(119)
+            assert 1 == len(limited.asked)
+            await asyncio.sleep(2)
+            assert 2 == len(limited.asked)
+
+    run(scenario)
+
+
+def test_what_is_missing_is_asked_for_sooner() -> None:
+    """With a long interval and nothing to serve, the first retries do not wait for its end."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        down = Scripted(lambda _: ConnectError("down"), interval=900)
+        late = Scripted(lambda n: 100 if n == 2 else ConnectError("down"), interval=900)
+        async with at_work(clock, a=[down, late]) as stage:
+            await asyncio.sleep(2800)
+        assert [0, 60, 180, 420, 900, 1800, 2700] == down.after(stage.start)
+        assert [0, 60, 960, 1860, 2760] == late.after(stage.start)
 
     run(scenario)
 

@@ -259,6 +259,24 @@ async def test_a_fallen_answer_is_held_and_then_believed(
         }
 
 
+async def test_a_second_loss_is_no_agreement(
+    configure: Configure, simulator: Simulator, clock: ManualClock
+) -> None:
+    """What is doubted is believed once two answers in a row agree, not when each loses more."""
+    listed = [120, 50, 20, 0, 49, 51]
+
+    def shrink(_: str, payload: Payload) -> Payload:
+        servers: Payload = payload["server"]  # type: ignore[assignment] # the API's map
+        return {**payload, "server": dict(list(servers.items())[: listed.pop(0)])}
+
+    simulator.rewrite = shrink
+    async with polling(configure(), clock) as (_, servers, __):
+        outcomes = [await servers.poll() for _ in list(listed)]
+    assert ["", "shrunk", "shrunk", "empty", "shrunk", ""] == [
+        outcome.reason if isinstance(outcome, Held) else "" for outcome in outcomes
+    ]
+
+
 async def test_a_failed_poll_keeps_the_last_reading(
     configure: Configure, simulator: Simulator, clock: ManualClock
 ) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import http.client
 import io
 import os
+import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,9 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from exporter import PROGRAM, __version__
+from exporter import PROGRAM, __version__, webconfig
 from exporter.address import format_url, parse_address
-from exporter.config import targets
+from exporter.config import check
 from exporter.duration import format_duration
 from exporter.errors import ApiError, ConfigError
 from exporter.exposition import CONTENT_TYPES
@@ -27,6 +28,9 @@ from exporter.service import Service, load_logging, serve
 from exporter.settings import Settings, options
 
 HEALTHCHECK_SECONDS = 3.0
+
+# Whoever asks for a password, a certificate or patience is alive.
+_ALIVE = {200, 401, 403, 429}
 
 _DESCRIPTION = """\
 Polls the White Label VPN API and serves what it says as Prometheus metrics.
@@ -39,6 +43,10 @@ Options are read from flags, WLVPN_ environment variables (--web.listen-address 
 WLVPN_WEB__LISTEN_ADDRESS), .env, /run/secrets, and a YAML file (--config.file); the first that
 names an option wins. The API key is WLVPN_API_KEY or WLVPN_API_KEY_FILE.
 """
+_RULES = """\
+A rule is ENDPOINT:FAULT[=VALUE][:count=N][:probability=P][:retry_after=TEXT]. The first that
+strikes wins; the count says how often it does, and retry_after goes with status alone.
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,12 +54,18 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *words: Any, **options: Any) -> None:  # noqa: ANN401 - as argparse has it
         self.flags: list[str] = []
+        self.appendix: Callable[[], str] | None = None
         super().__init__(*words, **options)
 
     def add_argument(self, *names: str, **options: Any) -> argparse.Action:  # noqa: ANN401 - as argparse has it
         """Remembers the flags, so that the nearest can be told."""
         self.flags += [name for name in names if name.startswith("--")]
         return super().add_argument(*names, **options)
+
+    def format_help(self) -> str:
+        """Ends with the appendix, if any; it is only made when somebody wants to read it."""
+        appendix = f"\n{self.appendix()}\n" if self.appendix else ""
+        return super().format_help() + appendix
 
     def error(self, message: str) -> NoReturn:
         """Raises instead of exiting.
@@ -129,7 +143,8 @@ def _serve(found: argparse.Namespace) -> int:
 def _demo(found: argparse.Namespace) -> int:
     from exporter import demo  # noqa: PLC0415 - who serves need not pay for a simulator
 
-    asyncio.run(demo.run_demo(_flags(found), servers=found.servers, seed=found.seed))
+    chosen = {name: getattr(found, name) for name in ("servers", "seed", "faults")}
+    asyncio.run(demo.run_demo(_flags(found), **chosen))
     return 0
 
 
@@ -142,11 +157,16 @@ def _simulate(found: argparse.Namespace) -> int:
 
 def _check(found: argparse.Namespace) -> int:
     settings = load_logging(_flags(found))
-    for target in targets(settings):
+    targets, rules = check(settings)
+    for target in targets:
         polled = ", ".join(
             f"{c.name} every {format_duration(c.options.interval)}" for c in target.collectors
         )
         _say(f"{target.account}: {target.base_url}, polling {polled or 'nothing'}")
+    if settings.web.config.file:
+        _say(f"{settings.web.config.file}: asks for {', '.join(sorted(rules.needs)) or 'nothing'}")
+    if "passwords" in rules.needs and "TLS" not in rules.needs:
+        _say("  passwords cross the network in clear: add tls_server_config")
     _say("The configuration is valid.")
     return asyncio.run(_probe(settings)) if found.probe else 0
 
@@ -189,22 +209,53 @@ async def _run_once(settings: Settings, found: argparse.Namespace) -> int:
 
 
 def _healthcheck(found: argparse.Namespace) -> int:
-    host, port = parse_address(load_logging(_flags(found)).web.listen_address[0])
+    settings = load_logging(_flags(found))
+    host, port = parse_address(settings.web.listen_address[0])
     url = format_url(host or "127.0.0.1", port)
-    connection = http.client.HTTPConnection(
-        url.removeprefix("http://"), timeout=HEALTHCHECK_SECONDS
-    )
+    needs = _needs(settings)
+    kind: Callable[..., http.client.HTTPConnection] = http.client.HTTPConnection
+    if "TLS" in needs:
+        url, kind = url.replace("http", "https", 1), _Unverified
+    connection = kind(url.partition("://")[2], timeout=HEALTHCHECK_SECONDS)
     try:
         connection.request("GET", "/-/healthy")
         told = connection.getresponse()
-        text = told.read().decode(errors="replace").strip()
+        status, text = told.status, told.read().decode(errors="replace").strip()
     except (OSError, UnicodeError, http.client.HTTPException) as error:
-        _say(f"{url}/-/healthy: no answer: {type(error).__name__}")
-        return 1
+        if "client certificates" in needs and _is_refusal(error):
+            status, text = 401, "it lives, and asks for a client certificate"
+        else:
+            status, text = 0, f"no answer: {type(error).__name__}"
     finally:
         connection.close()
     _say(f"{url}/-/healthy: {text}")
-    return 0 if told.status == 200 else 1
+    return 0 if status in _ALIVE else 1
+
+
+def _needs(settings: Settings) -> frozenset[str]:
+    """What the exporter asks for; if its file has been broken since, TLS at least is likely."""
+    file = settings.web.config.file
+    loaded = webconfig.load(file) if file else None
+    if loaded is None:
+        return frozenset()
+    return loaded.rules.needs | ({"TLS"} if loaded.problems else set())
+
+
+class _Unverified(http.client.HTTPSConnection):
+    """To ourselves: no certificate names the loopback address, and nobody is in between."""
+
+    def __init__(self, address: str, *, timeout: float) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        super().__init__(address, timeout=timeout, context=context)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether somebody was there, and hung up on us."""
+    return isinstance(error, ssl.SSLError | ConnectionError) and not isinstance(
+        error, ConnectionRefusedError
+    )
 
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
@@ -262,13 +313,25 @@ def parsers() -> tuple[Parser, Mapping[str, Parser]]:
     for command in (demo, simulate):
         command.add_argument("--servers", type=int, default=3500, help="Servers of the fleet.")
         command.add_argument("--seed", type=int, default=1, help="Another seed, another fleet.")
+    demo.add_argument(
+        "--faults",
+        action="store_true",
+        help="One answer in five goes wrong, each time in another way.",
+    )
     _add_simulator_flags(simulate)
+    simulate.appendix = _faults
     check = add("check", "Validate the configuration.")
     check.add_argument("--probe", action="store_true", help="Ask each endpoint once as well.")
     once = add("once", "Poll everything once and write the metrics to stdout.")
     once.add_argument("--format", choices=list(CONTENT_TYPES), default="text", help="Their format.")
     add("healthcheck", "Ask the exporter that runs here whether it lives, for containers.")
     return parser, commands.choices
+
+
+def _faults() -> str:
+    from exporter.simulator import faults  # noqa: PLC0415 - as above
+
+    return f"{_RULES}\n{faults.describe()}"
 
 
 def _add_simulator_flags(simulate: Parser) -> None:

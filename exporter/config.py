@@ -9,7 +9,6 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsError
 
+from exporter import webconfig
 from exporter.collectors import ALL
 from exporter.collectors.base import Collector
 from exporter.errors import ConfigError
 from exporter.key import Key
 from exporter.settings import DEFAULT_ACCOUNT, Account, Settings, options
-from exporter.source import PREFIX, complete, shown
+from exporter.source import PREFIX, complete, nearest, shown
+from exporter.webconfig import Rules
 
 # Kubernetes gives every pod such variables for a Service that is called wlvpn-something.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)")
@@ -66,7 +67,7 @@ def load(flags: Mapping[str, str]) -> Settings:
         unknown = _unknown_variables([*os.environ, *dotenv.env_vars])
         settings = _validate(_read(flags, dotenv), unknown)
         if unknown:
-            targets(settings)
+            check(settings)
     except ConfigError as error:
         raise ConfigError([*unknown.values(), *error.problems]) from None
     if unknown:
@@ -136,6 +137,26 @@ def targets(settings: Settings) -> tuple[Target, ...]:
     if problems:
         raise ConfigError(problems)
     return tuple(found)
+
+
+def check(settings: Settings) -> tuple[tuple[Target, ...], Rules]:
+    """Gives the accounts, and what the web config file says.
+
+    Raises:
+        ConfigError: with all that is wrong with either, at once.
+    """
+    found: tuple[Target, ...] = ()
+    problems: list[str] = []
+    try:
+        found = targets(settings)
+    except ConfigError as error:
+        problems += error.problems
+    file = settings.web.config.file
+    loaded = webconfig.load(file) if file else None
+    problems += loaded.problems if loaded else ()
+    if problems:
+        raise ConfigError(problems)
+    return found, loaded.rules if loaded else Rules()
 
 
 def _target(name: str, account: Account) -> Target:
@@ -234,8 +255,7 @@ def _variable(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    found = get_close_matches(name, sorted(known), n=1)
-    return f"did you mean {found[0]}?" if found else "see --help for those there are"
+    return nearest(name, known, "see --help for those there are")
 
 
 def _told(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails

@@ -12,20 +12,26 @@ from exporter.simulator import Clock, Rule, Simulator, World
 
 T = TypeVar("T")
 
+_FAULTS = "*:any:probability=0.2"
 
-async def run_demo(flags: Mapping[str, str], *, servers: int, seed: int) -> None:
+
+async def run_demo(
+    flags: Mapping[str, str], *, servers: int, seed: int, faults: bool = False
+) -> None:
     """Serves a simulated fleet until SIGTERM or SIGINT.
 
     Args:
         flags: options of the exporter by name.
         servers: size of the fleet.
         seed: another seed, another fleet.
+        faults: whether one answer in five goes wrong.
 
     Raises:
         ConfigError: an option is wrong, or an address cannot be listened on.
     """
     stop = stop_signal()
-    async with Simulator(_world(servers, seed)) as simulator:
+    rules = [Rule.parse(_FAULTS)] if faults else []
+    async with Simulator(_world(servers, seed), rules=rules) as simulator:
         key = str(simulator.key)
         settings = load_logging({**flags, "base_url": simulator.url, "api_key": key})
         # Whatever else is configured, a demo asks nobody but the simulator.
@@ -35,6 +41,8 @@ async def run_demo(flags: Mapping[str, str], *, servers: int, seed: int) -> None
             _say(f"  metrics    {urls[0]}{settings.web.telemetry_path}")
             _say(f"  status     {urls[0]}/")
             _say(f"  simulator  {simulator.url}/  (speaks the API; its key: {key})")
+            if faults:
+                _say("  faults     one answer in five goes wrong, each time in another way")
             _say("Stop with Ctrl-C.")
             await stop.wait()
 

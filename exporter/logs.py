@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import singledispatchmethod
@@ -29,6 +30,7 @@ from exporter.events import (
 )
 
 REMINDER_SECONDS = 900.0
+SELDOM_SECONDS = 60.0
 
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # no space, quote, equals sign or backslash
 _LOG = logging.getLogger("exporter")
@@ -66,6 +68,27 @@ def start(level: str, form: Literal["logfmt", "json"], stream: TextIO | None = N
     handler.setFormatter(Line(form))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     _LOG.setLevel(level.upper())
+
+
+class Seldom:
+    """Warns of what others can cause as often as they like: one line a minute of each kind."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._told: dict[str, float] = {}
+        self._suppressed: Counter[str] = Counter()
+
+    def __call__(self, told: str, **fields: object) -> None:
+        """Writes it, with how many were left out since the last; or leaves it out."""
+        now = self._clock.monotonic()
+        if now - self._told.get(told, -SELDOM_SECONDS) < SELDOM_SECONDS:
+            self._suppressed[told] += 1
+            return
+        self._told[told] = now
+        suppressed = self._suppressed.pop(told, 0)
+        if suppressed:
+            fields["suppressed"] = suppressed
+        _LOG.warning(told, extra={"fields": fields})
 
 
 @dataclass(slots=True)
@@ -167,7 +190,7 @@ class Logs:
     @_note.register
     def _(self, event: RequestDone) -> None:
         seconds = f"{event.duration_seconds:.3f}"
-        _write(logging.DEBUG, "request done", event, status=event.status, seconds=seconds)
+        _write(logging.DEBUG, "request done", event, status=event.status or "none", seconds=seconds)
 
     @_note.register
     def _(self, event: RetryScheduled) -> None:

@@ -9,27 +9,30 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any
 
+from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
 from exporter import logs
 from exporter.api import Api
 from exporter.clock import Clock, SystemClock
 from exporter.collectors.base import Collector
-from exporter.config import Target, load, targets
+from exporter.config import Target, check, load, targets
 from exporter.events import Event, Listener
+from exporter.listener import Tls, listen
 from exporter.poll import Poller
 from exporter.scheduler import Scheduler
 from exporter.settings import Settings
 from exporter.snapshot import Store
 from exporter.status import Status
 from exporter.telemetry import Telemetry
-from exporter.web import Web, listen
+from exporter.web import Web
+from exporter.webconfig import Guard
 
 _LOG = logging.getLogger("exporter")
 
 
 class Service:
-    """All parts but the outermost, for one configuration.
+    """All parts but the outermost, for one configuration; `listeners` are told every event.
 
     Args:
         settings: the configuration.
@@ -52,7 +55,7 @@ class Service:
         self.clock = clock or SystemClock()
         self._random = random or Random()
         self._resolver = resolver
-        self._listeners: list[Listener] = []
+        self.listeners: list[Listener] = []
         self._targets = targets(settings)
         pairs = [(t.account, collector) for t in self._targets for collector in t.collectors]
         self.store = Store(pairs, clock=self.clock, emit=self.emit)
@@ -60,11 +63,11 @@ class Service:
         self.status = Status(
             self.store, clock=self.clock, telemetry_path=settings.web.telemetry_path
         )
-        self._listeners += [self.telemetry, self.status, logs.Logs(self.clock)]
+        self.listeners += [self.telemetry, self.status, logs.Logs(self.clock)]
 
     def emit(self, event: Event) -> None:
         """Tells an event to all who listen."""
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener(event)
 
     @asynccontextmanager
@@ -82,7 +85,7 @@ class Service:
         """Polls and serves until it is left; gives the URLs. Polls stop first.
 
         Raises:
-            ConfigError: an address cannot be listened on.
+            ConfigError: an address cannot be listened on, or the web config file is wrong.
         """
         settings = self.settings.web
         async with self.pollers() as pollers:
@@ -94,9 +97,21 @@ class Service:
                 is_alive=lambda: scheduler.is_alive,
                 telemetry_path=settings.telemetry_path,
             )
-            async with listen(handlers.app(), settings.listen_address) as urls, scheduler:
+            app = handlers.app()
+            tls = self._guard(app)
+            listening = listen(app, settings.listen_address, clock=self.clock, tls=tls)
+            async with listening as urls, scheduler:
                 yield urls
                 self.status.stopping = True
+
+    def _guard(self, app: web.Application) -> Tls:
+        """Lets in whom the web config file lets in; gives what it says of TLS."""
+        file = self.settings.web.config.file
+        if file is None:
+            return lambda: None
+        guard = Guard(file, clock=self.clock)
+        guard.protect(app)
+        return guard.tls
 
     def _poller(self, target: Target, collector: Collector[Any, Any], api: Api) -> Poller:
         return Poller(
@@ -138,8 +153,9 @@ async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT; a second one exits at once.
 
     Raises:
-        ConfigError: an address cannot be listened on.
+        ConfigError: with all that is wrong, at once; an address cannot be listened on.
     """
+    check(settings)
     stop = stop_signal()
     async with Service(settings).serving() as urls:
         for url in urls:

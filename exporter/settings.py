@@ -58,6 +58,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class WebConfigFile(Section):
+    """How it is served: TLS, passwords, response headers."""
+
+    file: Path | None = Field(
+        default=None,
+        description="A YAML file in the format of Prometheus' exporter-toolkit; it and the files "
+        "that it names are read again when they change.",
+    )
+
+
 class Web(Section):
     """What we serve, and where."""
 
@@ -67,6 +77,9 @@ class Web(Section):
         "IPv6.",
     )
     telemetry_path: str = Field(default="/metrics", description="Path of the metrics.")
+    config: WebConfigFile = Field(
+        default=WebConfigFile(), description="How it is served: TLS, passwords, response headers."
+    )
 
     @field_validator("listen_address")
     @classmethod

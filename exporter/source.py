@@ -7,6 +7,7 @@ at seconds.
 import os
 import re
 from collections.abc import Hashable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def complete(sections: Sequence[Section]) -> list[Section]:
     """
     files = [_within(section, "config").get("file") for section in sections]
     path = next((file for file in files if file and isinstance(file, str)), None)
-    completed = [*sections, _read_secrets(), _read_yaml(Path(path)) if path else {}]
+    completed = [*sections, _read_secrets(), _read_options(Path(path)) if path else {}]
     _hide_keys(completed)
     accounts = [_within(section, "accounts") for section in completed]
     for name in {name for found in accounts for name in found}:
@@ -46,6 +47,12 @@ def shown(text: object) -> str:
     """Writes text so that it stays in its line, whatever it holds."""
     plain = str(text)
     return plain if plain.isprintable() else repr(plain)
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Gives the mend for an unknown name: the known one that is like it, or something else."""
+    found = get_close_matches(name, sorted(known), n=1)
+    return f"did you mean {found[0]}?" if found else otherwise
 
 
 def _within(section: Section, name: str) -> Section:
@@ -71,8 +78,27 @@ def _read_secrets() -> Section:
     return {}
 
 
-def _read_yaml(path: Path) -> Section:
+def _read_options(path: Path) -> Section:
     told = f"config.file: {shown(path)}"
+    read = read_yaml(path, told)
+    if "config" in read:
+        raise ConfigError([f"{told}: it cannot name another file: remove `config`"])
+    for name, account in _within(read, "accounts").items():
+        # One without options lacks its key, which has to be told.
+        read["accounts"][name] = account or {}
+    return _without_empty(read)
+
+
+def read_yaml(path: Path, told: str) -> Section:
+    """Reads a file that holds a map; it is made of text, lists and maps alone.
+
+    Args:
+        path: the file.
+        told: what problems begin with.
+
+    Raises:
+        ConfigError: it cannot be read, or is something else.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -81,10 +107,7 @@ def _read_yaml(path: Path) -> Section:
         raise ConfigError([f"{told} is not UTF-8"]) from None
     except ValueError:
         raise ConfigError([f"{told} is not the name of a file"]) from None
-    read = _parse_yaml(text, told)
-    if "config" in read:
-        raise ConfigError([f"{told}: it cannot name another file: remove `config`"])
-    return read
+    return _parse_yaml(text, told)
 
 
 def _parse_yaml(text: str, told: str) -> Section:
@@ -120,10 +143,7 @@ def _parse_yaml(text: str, told: str) -> Section:
         return {}
     if not isinstance(read, dict):
         raise ConfigError([f"{told} is not a map of options"])
-    for name, account in _within(read, "accounts").items():
-        # One without options lacks its key, which has to be told.
-        read["accounts"][name] = account or {}
-    return _without_empty(read)
+    return read
 
 
 def _without_empty(read: Section) -> Section:

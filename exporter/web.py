@@ -2,23 +2,19 @@
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from importlib.resources import files
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from exporter.address import format_url, parse_address, reason_of
-from exporter.errors import ConfigError
 from exporter.exposition import CONTENT_TYPES
 from exporter.negotiation import accepts_gzip, choose_format, prefers_json
 from exporter.snapshot import Store
 from exporter.status import Status
 from exporter.telemetry import Telemetry
 
-KEEP_ALIVE_SECONDS = 75.0
-SHUTDOWN_SECONDS = 1.5  # aiohttp may take it twice
+_METHODS = ("GET", "HEAD")
 
 
 class Web:
@@ -40,7 +36,7 @@ class Web:
         self._telemetry_path = telemetry_path
 
     def app(self) -> web.Application:
-        """The routes; each answers GET and HEAD, everything else is 405 or 404."""
+        """The routes; each answers GET and HEAD; any other method is 405 anywhere."""
         app = web.Application(middlewares=[_explain])
         app.add_routes(
             [
@@ -104,45 +100,16 @@ class Web:
         return web.Response(status=503, text="not ready: no reading yet, or stopping\n")
 
 
-@asynccontextmanager
-async def listen(app: web.Application, addresses: Sequence[str]) -> AsyncIterator[list[str]]:
-    """Serves the app on all addresses; gives the URLs.
-
-    Raises:
-        ConfigError: an address cannot be listened on.
-    """
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=KEEP_ALIVE_SECONDS,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-    )
-    await runner.setup()
-    try:
-        for address in addresses:
-            host, port = parse_address(address)
-            try:
-                await web.TCPSite(runner, host, port).start()
-            except (OSError, UnicodeError) as error:
-                raise ConfigError(
-                    [f"web.listen_address: {address}: {reason_of(error)}: choose another address"]
-                ) from None
-        yield [format_url(*found[:2]) for found in runner.addresses]
-    finally:
-        await runner.cleanup()
-
-
 @web.middleware
 async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Says in one plain line what is wrong with a request."""
+    if request.method not in _METHODS:
+        allow = {"Allow": ", ".join(_METHODS)}
+        return web.Response(status=405, text="only GET and HEAD are served\n", headers=allow)
     try:
         return await handler(request)
     except web.HTTPNotFound:
         return web.Response(status=404, text="not found: see / for what there is\n")
-    except web.HTTPMethodNotAllowed as error:
-        allow = {"Allow": ", ".join(sorted(error.allowed_methods))}
-        return web.Response(status=405, text="only GET and HEAD are served\n", headers=allow)
 
 
 def _style_hash() -> str:

@@ -110,6 +110,7 @@ def test_reads_every_option_of_a_file() -> None:
         "collectors.usage.settle_days": 3,
         "web.listen_address": ("127.0.0.1:11940", "[::1]:11940"),
         "web.telemetry_path": "/wlvpn/metrics",
+        "web.config.file": Path("../../webconfig/good/headers.yml"),
         "log.level": "warning",
         "log.format": "json",
         "config.file": FILES / "good" / "everything.yml",

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 import yaml
 
 from docs.generate import actions, commands, pages
-from exporter import PROGRAM
+from exporter import PROGRAM, webconfig
 from exporter.collectors import ALL
 from exporter.config import load, targets
 from exporter.errors import REASONS
@@ -209,7 +210,7 @@ def test_scrape_examples_are_accepted(version: str, text: str, tmp_path: Path) -
         pytest.param(page, text, list(yaml.safe_load(text)["accounts"]), id=str(page))
         for page in PAGES
         for text in blocks(page, "yaml")
-        if "scrape_configs" not in text
+        if "accounts:" in text
     ],
 )
 def test_configuration_examples_load(
@@ -222,6 +223,32 @@ def test_configuration_examples_load(
     file.write_text(text.replace("/run/secrets", str(tmp_path)))
     found = targets(load({"config.file": str(file)}))
     assert accounts == [target.account for target in found], page
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(text, id=f"{page}:{number}")
+        for page in PAGES
+        for number, text in enumerate(blocks(page, "yaml"))
+        if "_server_config:" in text
+    ],
+)
+def test_web_config_examples_load(text: str, tmp_path: Path) -> None:
+    """Each example is a web config that is taken, with the certificate that it names."""
+    issued = trustme.CA().issue_cert("localhost")
+    issued.private_key_pem.write_to_path(tmp_path / "server.key")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "server.crt")
+    file = tmp_path / "web.yml"
+    file.write_text(text)
+    assert () == webconfig.load(file).problems
+
+
+@each_page
+def test_every_yaml_example_is_tried(page: Path) -> None:
+    """None is of a kind that no test here knows."""
+    known = ("scrape_configs:", "accounts:", "_server_config:")
+    assert [] == [text for text in blocks(page, "yaml") if not any(k in text for k in known)]
 
 
 @both_versions

@@ -212,7 +212,7 @@ def test_overdue_poll_is_told(clock: ManualClock) -> None:
         ),
         pytest.param(
             RequestDone(**PAIR, status=None, duration_seconds=10),
-            'msg="request done" status=None seconds=10.000',
+            'msg="request done" status=none seconds=10.000',
             id="request without an answer",
         ),
         pytest.param(

@@ -4,34 +4,34 @@ Source of the dialect: the White Label VPN API documentation, sections "Authenti
 "Errors", "Servers" and "Metrics". It keeps a record of what it was asked and what it said.
 """
 
-import base64
-import binascii
-import hmac
-import re
-import zlib
+import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 from yarl import URL
 
+from exporter.simulator import dialect
 from exporter.simulator.chance import generator
 from exporter.simulator.clock import Clock
-from exporter.simulator.faults import FAULTS, Roster, Rule
+from exporter.simulator.dialect import Payload
+from exporter.simulator.faults import LINE, Roster, Rule
+from exporter.simulator.line import Line, Strike
 from exporter.simulator.reply import Reply, failure
-from exporter.simulator.world import Server, World
+from exporter.simulator.world import World
+
+__all__ = ["SERVERS", "USAGE", "Answer", "Payload", "Request", "Sent", "Simulator"]
 
 SERVERS = "/v2/servers"
 USAGE = "/v2/metrics/usage/pop_and_country/"
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_ENDPOINTS = {SERVERS: "servers", USAGE: "usage"}
 _GRACE_SECONDS = 0.2  # for an answer under way when stopping; aiohttp may spend it twice
-
-Payload = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,21 @@ class Answer:
 
     request: Request
     payload: object
+    """The bytes themselves, where they are no JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A reply about to be sent."""
+
+    request: Request
+    endpoint: str
+    """`servers`, `usage`, or empty for all else."""
+    status: int
+    """0: there will be no final one, as with a hang."""
+    content_type: str
+    body: bytes | None
+    """What the client has once it has decompressed it; None: it will not get all of it."""
 
 
 class Simulator:
@@ -64,7 +79,8 @@ class Simulator:
         key: the API key it accepts, or several; may be changed while it runs.
         rewrite: gets an endpoint (`servers`, `usage`) and its honest payload, gives back the
             payload to send.
-        requests: the last 100,000 requests, in the order they arrived.
+        witness: is told every reply about to be sent, a faulty one with its true bytes.
+        requests: the last requests, in the order they arrived.
         answers: the last 8 payloads handed out under a 200.
     """
 
@@ -74,16 +90,39 @@ class Simulator:
         clock: Clock | None = None,
         key: str | Collection[str] = "demo-key",
         rules: Iterable[Rule] = (),
+        *,
+        tls: Mapping[str, ssl.SSLContext] | None = None,
+        kept_requests: int = 100_000,
     ) -> None:
+        """Make a simulator; it does not listen yet.
+
+        Args:
+            world: what it tells.
+            clock: as of when.
+            key: the API key it accepts, or several.
+            rules: the faults in force.
+            tls: TLS contexts by name, for `line:tls=NAME`; the honest one has the empty name.
+                None: plain HTTP.
+            kept_requests: how many requests it remembers.
+
+        Raises:
+            ValueError: the honest TLS context is missing, or one that a rule names.
+        """
+        if tls is not None and "" not in tls:
+            raise ValueError("tls needs the honest context, under the empty name")
         self.world = world or World()
         self.clock = clock or Clock()
         self.key = key
-        self.rules = tuple(rules)
         self.rewrite: Callable[[str, Payload], object] | None = None
-        self.requests: deque[Request] = deque(maxlen=100_000)
+        self.witness: Callable[[Sent], None] | None = None
+        self.requests: deque[Request] = deque(maxlen=kept_requests)
         self.answers: deque[Answer] = deque(maxlen=8)
-        self._runner: web.ServerRunner | None = None
+        self._tls = tls
+        self._server: web.Server | None = None
+        self._line: Line | None = None
         self._address = ("", 0)
+        self._state = ""
+        self.rules = tuple(rules)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -104,25 +143,31 @@ class Simulator:
             RuntimeError: it is listening already.
             OSError: the address cannot be had.
         """
-        if self._runner is not None:
+        if self._line is not None:
             raise RuntimeError(f"the simulator already listens at {self.url}")
         # Cancellation ends a hanging handler as soon as its client is gone.
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=_GRACE_SECONDS)
-        await runner.setup()
+        line = Line(server, self._choose, self._tls or {})
         try:
-            await web.TCPSite(runner, host, port).start()
+            port = await line.open(host, port)
+            line.listen(self._state)
         except BaseException:
-            await runner.cleanup()
+            line.close()
             raise
-        self._runner = runner
-        self._address = (host, runner.addresses[0][1])
+        self._server, self._line = server, line
+        self._address = (host, port)
 
     async def stop(self) -> None:
         """Hang up on everybody, also on those who wait; within a second. May be repeated."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        server, self._server = self._server, None
+        line, self._line = self._line, None
+        if server is None or line is None:
+            return
+        line.close()
+        await asyncio.sleep(0)  # a request that has arrived by now is begun
+        server.pre_shutdown()
+        await server.shutdown(_GRACE_SECONDS)
+        await line.end()
 
     @property
     def port(self) -> int:
@@ -131,94 +176,106 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """The base URL, without a final slash."""
+        """The base URL, without a final slash; with TLS it names localhost, as certificates do."""
         host, port = self._address
+        if self._tls is not None:
+            return f"https://localhost:{port}"
         return str(URL.build(scheme="http", host=host, port=port)).rstrip("/")
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The faults in force; when they are replaced, counts and chance start anew."""
-        return self._roster.rules
+        """The faults in force; when they are replaced, counts and chance start anew.
+
+        Line faults begin and end at once. As they begin all connections are dropped, because a
+        kept one would hide them; as they end, those that were struck.
+        """
+        return self._rules
 
     @rules.setter
     def rules(self, rules: Iterable[Rule]) -> None:
-        self._roster = Roster(rules, generator(self.world.seed, "rules"))
+        rules = tuple(rules)
+        for rule in rules:
+            self._check_context(rule)
+        before, self._state = self._state, next((rule.fault for rule in rules if rule.lasts), "")
+        blows = [rule for rule in rules if rule.endpoint == LINE and not rule.lasts]
+        others = [rule for rule in rules if rule.endpoint != LINE]
+        self._rules = rules
+        self._blows = Roster(blows, generator(self.world.seed, "line"))
+        self._roster = Roster(others, generator(self.world.seed, "rules"))
+        if self._line is None:
+            return
+        if self._state != before:
+            self._line.listen(self._state)
+        self._line.drop(struck_alone=len(others) == len(rules))
 
     @property
     def violations(self) -> list[Request]:
         """The requests an honest reader never makes: anything but GET."""
         return [request for request in self.requests if request.method != "GET"]
 
+    def _check_context(self, rule: Rule) -> None:
+        known = sorted(set(self._tls or ()) - {""})
+        if (rule.endpoint, rule.fault) == (LINE, "tls") and rule.value not in known:
+            given = ", ".join(known) or "none"
+            raise ValueError(f"no TLS context {rule.value!r} was given to the simulator: {given}")
+
+    def _choose(self) -> Strike | None:
+        rule = self._blows.pick(LINE)
+        return None if rule is None else Strike(rule.fault, str(rule.value))
+
     async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
+        keys = (self.key,) if isinstance(self.key, str) else self.key
         request = Request(
             self.clock.now(),
             incoming.method,
             incoming.path,
             dict(incoming.query),
-            self._knows(incoming.headers.get("Authorization", "")),
+            dialect.knows(incoming.headers.get("Authorization", ""), keys),
         )
         self.requests.append(request)
-        reply = await self._reply(request)
-        # Noted before it is sent: whoever has the answer finds it in the records.
-        noted = self._note(request, reply.status)
-        if reply.answered:
-            self.answers.append(Answer(noted, reply.payload))
+        endpoint = _ENDPOINTS.get(request.path, "")
+        reply = self._reply(endpoint, request)
+        if reply.delay_seconds:
+            await asyncio.sleep(reply.delay_seconds)
+        self._record(endpoint, request, reply)
         return await reply.send(incoming, reply)
 
-    async def _reply(self, request: Request) -> Reply:
+    def _reply(self, endpoint: str, request: Request) -> Reply:
         if request.method != "GET":
             return failure(405, "Only GET is simulated.", {"Allow": "GET"})
         if request.path == "/":
             return _index()
-        endpoint = {SERVERS: "servers", USAGE: "usage"}.get(request.path, "")
         reply = self._honest(endpoint, request)
         rule = self._roster.pick(endpoint)
-        return reply if rule is None else await FAULTS[rule.fault].act(reply, rule)
+        return reply if rule is None else rule.strike(reply)
 
     def _honest(self, endpoint: str, request: Request) -> Reply:
         if not endpoint:
             return failure(404)
         if not request.authorized:
             return failure(401)
-        tell = self._servers if endpoint == "servers" else self._usage
+        tell = dialect.servers if endpoint == "servers" else dialect.usage
         try:
-            payload = tell(request.query, request.at)
+            payload = tell(self.world, request.query, request.at)
         except ValueError as error:
             return failure(400, str(error))
         return Reply(200, self.rewrite(endpoint, payload) if self.rewrite else payload)
 
-    def _servers(self, query: Mapping[str, str], now: datetime) -> Payload:
-        wanted = _countries(query.get("country", ""))
-        listed = {
-            fqdn: _server(fqdn, server)
-            for fqdn, server in self.world.listed(now).items()
-            if not wanted or server.country in wanted
-        }
-        return {"api_status": 1, "server": listed or []}
+    def _record(self, endpoint: str, request: Request, reply: Reply) -> None:
+        """Record a reply before it is sent: whoever has it finds it in the records."""
+        noted = replace(request, status=reply.status)
+        self._note(request, noted)
+        if reply.answered:
+            self.answers.append(Answer(noted, reply.payload))
+        if self.witness is not None:
+            body = reply.body if reply.whole else None
+            self.witness(Sent(noted, endpoint, reply.status, reply.content_type, body))
 
-    def _usage(self, query: Mapping[str, str], now: datetime) -> Payload:
-        start, end = _days(query, now.date())
-        usage = self.world.usage(start, end, now)
-        cells = {
-            pop: {country: asdict(cell) for country, cell in cells.items()}
-            for pop, cells in usage.items()
-        }
-        return {"data": cells or []}  # without api_status, as in the documentation's example
-
-    def _knows(self, authorization: str) -> bool:
-        presented = _credentials(authorization)
-        keys = (self.key,) if isinstance(self.key, str) else self.key
-        # Every key is compared before one counts: time must not tell which came close.
-        verdicts = [hmac.compare_digest(presented, f"api-key:{key}".encode()) for key in keys]
-        return any(verdicts)
-
-    def _note(self, request: Request, status: int) -> Request:
-        noted = replace(request, status=status)
+    def _note(self, request: Request, noted: Request) -> None:
         for place in reversed(range(len(self.requests))):
             if self.requests[place] is request:
                 self.requests[place] = noted
-                break
-        return noted
+                return
 
 
 def _index() -> Reply:
@@ -227,52 +284,3 @@ def _index() -> Reply:
         f"{USAGE}?start_date=YYYY-MM-DD&end_date=YYYY-MM-DD",
     ]
     return Reply(200, {"name": "simulator of the White Label VPN API", "endpoints": endpoints})
-
-
-def _credentials(authorization: str) -> bytes:
-    """Take `user:password` out of HTTP Basic; what is none of that becomes empty."""
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return b""
-    try:
-        return base64.b64decode(token.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def _countries(text: str) -> set[str]:
-    return {code.strip().upper() for code in text.split(",")} - {""}
-
-
-def _server(fqdn: str, server: Server) -> Payload:
-    # The documentation shows capacity as a number and as a string: a server keeps its kind.
-    textual = zlib.crc32(fqdn.encode()) % 5 == 0
-    capacity = str(server.capacity) if textual else server.capacity
-    return {
-        "country": server.country,
-        "city": server.city,
-        "capacity": capacity,
-        "ip": server.ip,
-    }
-
-
-def _days(query: Mapping[str, str], today: date) -> tuple[date, date]:
-    start, end = _day(query, "start_date"), _day(query, "end_date")
-    if start > end:
-        raise ValueError("The start_date must not be after the end_date.")
-    if (start.year, start.month) != (end.year, end.month):
-        raise ValueError("The start_date and end_date must be within the same month.")
-    if start > today:
-        raise ValueError("The start_date must not be in the future.")
-    return start, end
-
-
-def _day(query: Mapping[str, str], name: str) -> date:
-    if name not in query:
-        raise ValueError(f"The {name} is required.")
-    if not _DATE.fullmatch(query[name]):  # fromisoformat also reads 20231001 and 2023-W40
-        raise ValueError(f"The {name} must be a date like 2023-10-01.")
-    try:
-        return date.fromisoformat(query[name])
-    except ValueError:
-        raise ValueError(f"The {name} is not in the calendar.") from None

@@ -1,24 +1,26 @@
-"""What can go wrong with the API, by rule.
+"""When something goes wrong with the API: the rules.
 
-A fault is one function and one line of `FAULTS`: it gets the honest reply and gives back the
-one to send. Mischief on the wire (a cut body, a slow one) is the `send` of that reply.
+What can go wrong stands in `catalogue`, and in `line` what does so before HTTP.
 """
 
-import asyncio
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from random import Random
-from types import MappingProxyType
 
-from exporter.simulator.reply import Reply, failure, send_half
+from exporter.simulator.catalogue import ANY, FAULTS, Fault, number
+from exporter.simulator.line import LINE_FAULTS
+from exporter.simulator.reply import Reply
 
-ENDPOINTS = ("servers", "usage", "*")
+__all__ = ["ENDPOINTS", "FAULTS", "LINE_FAULTS", "Roster", "Rule", "describe"]
+
+LINE = "line"
+ENDPOINTS = ("servers", "usage", "*", LINE)
 
 _OPTIONS = ("count", "probability", "retry_after")
-# An HTTP date has colons, too: only one before a name separates.
-_SEPARATOR = re.compile(r":(?=[a-z_])")
+# Dates, URLs and JSON have colons, too: only one before an option separates.
+_SEPARATOR = re.compile(rf":(?=(?:{'|'.join(_OPTIONS)})(?:[=:]|$)|[a-z_]+=)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Rule:
     """A fault for the requests to an endpoint, as often as told.
 
     Rules see every GET of their endpoint, also one without a valid key; `*` matches everything
-    but the index page.
+    but the index page. The endpoint `line` strikes connections, before HTTP.
     """
 
     endpoint: str
@@ -46,9 +48,13 @@ class Rule:
         """
         if self.endpoint not in ENDPOINTS:
             raise ValueError(f"endpoint {self.endpoint!r} is not one of {', '.join(ENDPOINTS)}")
-        if self.fault not in FAULTS:
-            raise ValueError(f"fault {self.fault!r} is not one of {', '.join(FAULTS)}")
-        FAULTS[self.fault].check(self)
+        known = LINE_FAULTS if self.endpoint == LINE else FAULTS
+        if self.fault not in known:
+            raise ValueError(f"fault {self.fault!r} is not one of {', '.join(known)}")
+        if self.endpoint == LINE:
+            self._check_line()
+        else:
+            self._check_value()
         if self.count is not None:
             _whole(self.count)
         if not 0 <= self.probability <= 1:
@@ -68,13 +74,26 @@ class Rule:
         except ValueError as error:
             raise ValueError(f"rule {text!r}: {error}") from None
 
+    @property
+    def lasts(self) -> bool:
+        """Whether it is a state of the port rather than a blow to one connection."""
+        return self.endpoint == LINE and LINE_FAULTS[self.fault].lasting
+
+    def strike(self, reply: Reply) -> Reply:
+        """Turn the honest reply into the one to send."""
+        struck = FAULTS[self.fault].act(reply, str(self.value))
+        if not self.retry_after:
+            return struck
+        return replace(struck, headers={**struck.headers, "Retry-After": self.retry_after})
+
     @classmethod
     def _read(cls, text: str) -> "Rule":
-        endpoint, *parts = _SEPARATOR.split(text)
-        if not parts:
+        endpoint, colon, rest = text.partition(":")
+        if not colon:
             raise ValueError("write ENDPOINT:FAULT, as in servers:status=503:count=3")
-        fault, _, value = parts[0].partition("=")
-        options = dict(part.partition("=")[::2] for part in parts[1:])
+        told, *parts = _SEPARATOR.split(rest)
+        fault, _, value = told.partition("=")
+        options = dict(part.partition("=")[::2] for part in parts)
         for name in options:
             if name not in _OPTIONS:
                 raise ValueError(f"option {name!r} is not one of {', '.join(_OPTIONS)}")
@@ -83,17 +102,32 @@ class Rule:
             fault,
             value,
             count=_whole(options["count"]) if "count" in options else None,
-            probability=_number(options.get("probability", "1")),
+            probability=number(options.get("probability", "1")),
             retry_after=options.get("retry_after", ""),
         )
 
+    def _check_value(self) -> None:
+        fault = FAULTS[self.fault]
+        if fault.only not in ("", self.endpoint) and self.endpoint != "*":
+            raise ValueError(f"{self.fault} goes with {fault.only}, not with {self.endpoint}")
+        if fault.value is None:
+            self._check_none()
+        elif not fault.value.fits(str(self.value)):
+            example = f"{self.fault}={fault.default}"
+            raise ValueError(f"{self.fault} needs {fault.value.needs}, as in {example}")
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A way to go wrong, and what its rules must say."""
+    def _check_line(self) -> None:
+        fault = LINE_FAULTS[self.fault]
+        if not fault.named:
+            self._check_none()
+        elif not self.value:
+            raise ValueError(f"{self.fault} needs a context's name, as in {self.fault}=expired")
+        if fault.lasting and (self.count is not None or self.probability != 1):
+            raise ValueError(f"{self.fault} lasts: it takes neither count nor probability")
 
-    act: Callable[[Reply, Rule], Awaitable[Reply]]
-    check: Callable[[Rule], object]
+    def _check_none(self) -> None:
+        if self.value != "":
+            raise ValueError(f"{self.fault} takes no value, got {self.value!r}")
 
 
 class Roster:
@@ -109,82 +143,60 @@ class Roster:
         for place, rule in enumerate(self.rules):
             if self._strikes(place, rule, endpoint):
                 self._struck[place] += 1
-                return rule
+                return self._draw(endpoint) if rule.fault == ANY else rule
         return None
 
     def _strikes(self, place: int, rule: Rule, endpoint: str) -> bool:
         if rule.endpoint not in (endpoint, "*"):
             return False
+        if endpoint != LINE and FAULTS[rule.fault].only not in ("", endpoint):
+            return False
         if rule.count is not None and self._struck[place] >= rule.count:
             return False
         return self._chance.random() < rule.probability
 
-
-async def latency(reply: Reply, rule: Rule) -> Reply:
-    """Answer late, in real seconds."""
-    await asyncio.sleep(float(rule.value))
-    return reply
-
-
-async def status(_reply: Reply, rule: Rule) -> Reply:
-    """Fail with a status, and say when to come back if the rule does."""
-    headers = {"Retry-After": rule.retry_after} if rule.retry_after else {}
-    return failure(int(float(rule.value)), headers=headers)
+    def _draw(self, endpoint: str) -> Rule:
+        """Draw one of the faults that fit, with its default value."""
+        fitting = [
+            Rule("*", name, fault.default)
+            for name, fault in FAULTS.items()
+            if fault.default is not None and fault.only in ("", endpoint)
+        ]
+        return self._chance.choice(fitting)
 
 
-async def api_status(_reply: Reply, _rule: Rule) -> Reply:
-    """Fail in the body alone: HTTP says 200, `api_status` says 0."""
-    return replace(failure(500), status=200)
+def describe() -> str:
+    """List all faults, for people who write rules."""
+    honest = [(_usage(name, fault), fault.help) for name, fault in FAULTS.items()]
+    line = [
+        (f"{name}=NAME" if fault.named else name, fault.help) for name, fault in LINE_FAULTS.items()
+    ]
+    width = max(len(usage) for usage, _ in honest + line)
+    return "\n".join(
+        [
+            "faults of the endpoints servers, usage and * (both):",
+            *(f"  {usage:{width}}  {told}" for usage, told in honest),
+            "",
+            *_choices(),
+            "",
+            "faults of the endpoint line, which strike connections before HTTP:",
+            *(f"  {usage:{width}}  {told}" for usage, told in line),
+        ]
+    )
 
 
-async def truncate(reply: Reply, _rule: Rule) -> Reply:
-    """Cut the body in half."""
-    return replace(reply, send=send_half)
+def _choices() -> Iterable[str]:
+    for name, fault in FAULTS.items():
+        if fault.value is not None and fault.value.choices:
+            yield f"  {name}: {', '.join(fault.value.choices)}"
 
 
-async def hang(reply: Reply, _rule: Rule) -> Reply:
-    """Say nothing until the client or the simulator goes away."""
-    await asyncio.Event().wait()
-    return reply  # pragma: no cover - the wait only ends by cancellation
-
-
-def _seconds(rule: Rule) -> None:
-    if not 0 <= _number(rule.value) < math.inf:
-        raise ValueError(f"{rule.fault} needs seconds >= 0, as in {rule.fault}=2.5")
-
-
-def _code(rule: Rule) -> None:
-    number = _number(rule.value)
-    if not (200 <= number <= 599 and number.is_integer()):
-        raise ValueError(f"{rule.fault} needs a code of 200 to 599, as in {rule.fault}=503")
-
-
-def _nothing(rule: Rule) -> None:
-    if rule.value != "":
-        raise ValueError(f"{rule.fault} takes no value, got {rule.value!r}")
+def _usage(name: str, fault: Fault) -> str:
+    return name if fault.value is None else f"{name}={fault.value.word}"
 
 
 def _whole(count: str | float) -> int:
-    number = _number(count)
-    if not (number >= 1 and number.is_integer()):
+    read = number(count)
+    if not (1 <= read < math.inf and read.is_integer()):
         raise ValueError("count needs a whole number >= 1, as in count=3")
-    return int(number)
-
-
-def _number(value: str | float) -> float:
-    """Read a number; what is none compares false with everything, as NaN does."""
-    try:
-        return float(value)
-    except ValueError:
-        return math.nan
-
-
-FAULTS = MappingProxyType(
-    {
-        "latency": Fault(latency, _seconds),
-        "status": Fault(status, _code),
-        "api_status": Fault(api_status, _nothing),
-        "truncate": Fault(truncate, _nothing),
-        "hang": Fault(hang, _nothing),
-    }
-)
+    return int(read)

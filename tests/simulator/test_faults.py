@@ -1,15 +1,20 @@
 """The simulator's faults and their rules."""
 
 import asyncio
+import random
+import re
 import time
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
 
-from exporter.simulator import Rule, Simulator, World
+from exporter.simulator import Clock, Rule, Sent, Simulator, World
 from exporter.simulator.app import SERVERS, Payload
-from exporter.simulator.faults import FAULTS
+from exporter.simulator.faults import FAULTS, LINE_FAULTS, Roster, describe
+from tests.simulator.raw_client import connect, hear
 
+INSTANT = datetime(2026, 7, 20, 14, 2, tzinfo=UTC)
 HTTP_DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
 
 
@@ -48,6 +53,18 @@ def arrivals(simulator: Simulator) -> asyncio.Semaphore:
             Rule("usage", "status", "429", count=1, retry_after=HTTP_DATE),
             id="a date with colons",
         ),
+        pytest.param(
+            "*:redirect=http://user:word@host:80/a:b:probability=0.5",
+            Rule("*", "redirect", "http://user:word@host:80/a:b", probability=0.5),
+            id="a URL with colons",
+        ),
+        pytest.param(
+            'servers:verdict={"a":true,"b":[1]}:count=2',
+            Rule("servers", "verdict", '{"a":true,"b":[1]}', count=2),
+            id="JSON with colons",
+        ),
+        pytest.param("*:content_type=", Rule("*", "content_type"), id="an empty value"),
+        pytest.param("line:tls=old", Rule("line", "tls", "old"), id="the line"),
     ],
 )
 def test_reads_rules(text: str, expected: Rule) -> None:
@@ -60,7 +77,7 @@ def test_reads_rules(text: str, expected: Rule) -> None:
     [
         ("", "write ENDPOINT:FAULT"),
         ("servers", "write ENDPOINT:FAULT"),
-        ("plans:hang", "endpoint 'plans' is not one of servers, usage, *"),
+        ("plans:hang", "endpoint 'plans' is not one of servers, usage, *, line"),
         ("servers:explode", "fault 'explode' is not one of latency, status"),
         ("servers:status", "status needs a code of 200 to 599, as in status=503"),
         ("servers:status=99", "status needs a code of 200 to 599, as in status=503"),
@@ -72,6 +89,30 @@ def test_reads_rules(text: str, expected: Rule) -> None:
         ("servers:hang:count=0", "count needs a whole number >= 1, as in count=3"),
         ("servers:hang:count", "count needs a whole number >= 1, as in count=3"),
         ("servers:hang:probability=2", "probability needs a number of 0 to 1"),
+        ("servers:drip_head", "drip_head needs seconds >= 0, as in drip_head=0.5"),
+        ("servers:drip_body=x", "drip_body needs seconds >= 0, as in drip_body=0.5"),
+        ("servers:redirect", "redirect needs an address, as in redirect=http://"),
+        ("servers:encoding=", "encoding needs a text, as in encoding=gzip"),
+        ("servers:constant=1", "constant needs one of NaN, Infinity, -Infinity, 1e400, as in"),
+        ("servers:capacity=", "capacity needs JSON, as in capacity=101"),
+        ("servers:capacity=5_0", "capacity needs JSON, as in capacity=101"),
+        ("servers:capacities=}", "capacities needs JSON, as in capacities=null"),
+        ("servers:verdict=yes", "verdict needs JSON, or nothing, as in verdict=0"),
+        ("servers:label=loud", "label needs one of newline, quote, backslash, sample, "),
+        ("servers:map", "map needs one of missing, null, list, empty, text, number, as in"),
+        ("servers:many=0", "many needs a whole number >= 1, as in many=20001"),
+        ("servers:many=inf", "many needs a whole number >= 1, as in many=20001"),
+        ("usage:correction", "correction needs a number, as in correction=0.9"),
+        ("servers:correction=2", "correction goes with usage, not with servers"),
+        ("servers:any=3", "any takes no value, got '3'"),
+        ("servers:blackhole", "fault 'blackhole' is not one of latency, status"),
+        ("line:hang", "fault 'hang' is not one of reset, silent, close, garbage, tls, refused"),
+        ("line:silent=3", "silent takes no value, got '3'"),
+        ("line:tls", "tls needs a context's name, as in tls=expired"),
+        ("line:refused:count=1", "refused lasts: it takes neither count nor probability"),
+        ("line:blackhole:probability=0.5", "blackhole lasts: it takes neither count nor"),
+        ("line:reset:retry_after=2", "retry_after goes with status, not with reset"),
+        ("servers:hang:count=inf", "count needs a whole number >= 1, as in count=3"),
         ("servers:hang:often=2", "option 'often' is not one of count, probability, retry_after"),
         ("servers:hang:retry_after=2", "retry_after goes with status, not with hang"),
     ],
@@ -240,7 +281,64 @@ async def test_rules_keep_to_their_endpoint(
     assert await statuses(api, 1, path) == [expected]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("endpoint", ["servers", "usage"])
+def test_any_draws_all_that_fit(endpoint: str) -> None:
+    """Sooner or later each fault with a default strikes, with that value, and no other."""
+    roster = Roster([Rule("*", "any")], random.Random(1))
+    drawn = {(rule.fault, rule.value) for _ in range(2_000) if (rule := roster.pick(endpoint))}
+    expected = {
+        (name, fault.default)
+        for name, fault in FAULTS.items()
+        if fault.default is not None and fault.only in ("", endpoint)
+    }
+    assert expected == drawn
+
+
+async def test_any_repeats_itself() -> None:
+    """The same seed draws the same faults at the same requests, another seed others."""
+    runs = [await seen_under_any(World(seed=seed, servers=1)) for seed in (1, 1, 2)]
+    assert runs[0] == runs[1] != runs[2]
+    assert len(set(runs[0])) > 5
+
+
+async def seen_under_any(world: World) -> list[tuple[int, str, int]]:
+    """What the witness is told of twenty requests."""
+    told: asyncio.Queue[Sent] = asyncio.Queue()
+    sent = []
+    async with Simulator(world, Clock(INSTANT, 0), "s3cret", [Rule("*", "any")]) as simulator:
+        simulator.witness = told.put_nowait
+        for _ in range(20):
+            client = await connect(simulator)
+            await client.ask()
+            sent.append(await asyncio.wait_for(told.get(), 5))
+            await client.close()
+    return [(one.status, one.content_type, len(one.body or b"")) for one in sent]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, fault.default) for name, fault in FAULTS.items() if fault.default is not None],
+)
+def test_defaults_are_rules(name: str, value: str) -> None:
+    """The value that `any` would use is one that a rule accepts, also as text."""
+    expected = Rule("*", name, value)
+    assert expected == Rule.parse(f"*:{name}={value}" if value else f"*:{name}")
+
+
+@pytest.mark.parametrize("name", [*FAULTS, *LINE_FAULTS])
 def test_every_fault_says_what_it_does(name: str) -> None:
-    """Each fault has a sentence of its own."""
-    assert (FAULTS[name].act.__doc__ or "").endswith(".")
+    """Each fault has a sentence of its own, and the catalogue for people has it."""
+    told = [faults[name].help for faults in (FAULTS, LINE_FAULTS) if name in faults]
+    listed = describe()
+    assert [] == [
+        text for text in told if not text.endswith(".") or f"  {text}\n" not in listed + "\n"
+    ]
+    assert len(told) == len(re.findall(rf"^  {name}[= ]", listed, re.MULTILINE))
+
+
+async def test_keeps_as_many_requests_as_told(world: World) -> None:
+    """The oldest requests are forgotten, so that memory stays as it is."""
+    async with Simulator(world, kept_requests=2) as simulator:
+        for path in ("/a", "/b", "/c"):
+            await hear(simulator, path)
+        assert ["/b", "/c"] == [request.path for request in simulator.requests]

@@ -85,7 +85,12 @@ class Api:
         secure = self._base_url.startswith("https:")
         context = ssl.create_default_context(cafile=self._ca_file) if secure else True
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=4, resolver=self._resolver),
+            connector=aiohttp.TCPConnector(
+                ssl=context,
+                limit=4,
+                resolver=self._resolver,
+                use_dns_cache=False,  # who asks again after a failure may need another address
+            ),
             response_class=Response,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
@@ -94,6 +99,7 @@ class Api:
                 "User-Agent": f"{PROGRAM}/{__version__}",
             },
             trust_env=False,
+            middlewares=(_ask_once,),
         )
         return self
 
@@ -222,3 +228,17 @@ class Api:
         # Made visible first: a key with something invisible within would not be recognised.
         text = f": {clean(self._key.redact(visible(told)))}" if isinstance(told, str) else ""
         raise RefusedError(f"the API refused (api_status is not 1){text}")
+
+
+async def _ask_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keeps aiohttp from asking again by itself when a connection breaks, uncounted.
+
+    Raises:
+        ApiError: the connection broke: not an error that aiohttp knows to retry.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise translate(error, begun=False) from None

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 
 from exporter.errors import (
     ApiError,
@@ -177,6 +178,12 @@ def translate(error: Exception, *, begun: bool) -> ApiError:
     return UnexpectedError(type(error).__name__)
 
 
+def _payload_error(error: aiohttp.ClientPayloadError) -> ApiError:
+    if isinstance(error.__cause__, ContentEncodingError):
+        return DecodeError("the answer cannot be decompressed")
+    return TruncatedError("the answer ended before its end")
+
+
 # The first that fits: aiohttp's errors are also the operating system's.
 _TRANSLATIONS: tuple[tuple[type[Exception], Callable[[Any], ApiError]], ...] = (
     (TimeoutError, lambda _: DeadlineError("no whole answer in time")),
@@ -192,7 +199,7 @@ _TRANSLATIONS: tuple[tuple[type[Exception], Callable[[Any], ApiError]], ...] = (
         aiohttp.ClientConnectorError,
         lambda e: ConnectError(f"{e.host}:{e.port}: {_told_by_system(e.os_error)}"),
     ),
-    (aiohttp.ClientPayloadError, lambda _: TruncatedError("the answer ended before its end")),
+    (aiohttp.ClientPayloadError, _payload_error),
     (
         aiohttp.ClientConnectionError,
         lambda _: ResetError("the connection broke before an answer"),

@@ -186,7 +186,7 @@ async def test_a_status_has_its_reason(
         ),
         pytest.param(
             json_answer(b"not gzip", HEAD + b"Content-Encoding: gzip\r\n"),
-            "truncated",
+            "decode",
             id="broken gzip",
         ),
         pytest.param(
@@ -289,6 +289,16 @@ async def test_a_retry_that_succeeds_is_an_answer(simulator: Simulator, clock: M
         await ask(api, clock)
     retried = [event.error.reason for event in events if isinstance(event, RetryScheduled)]
     assert ["truncated"] == retried
+
+
+async def test_nobody_else_retries(simulator: Simulator, clock: ManualClock) -> None:
+    """A connection that breaks costs one request: aiohttp would make it again, uncounted."""
+    simulator.rules = (Rule("servers", "close"),)
+    async with opened(simulator.url, clock) as (api, events):
+        with pytest.raises(ApiError):
+            await ask(api, clock, attempts=1)
+    assert 1 == len(simulator.requests)
+    assert 1 == sum(isinstance(event, RequestDone) for event in events)
 
 
 async def test_the_retry_budget_runs_out(simulator: Simulator, clock: ManualClock) -> None:

@@ -203,7 +203,7 @@ def sift(
         SchemaError: more than a fifth of the records are bad.
     """
     records: dict[Any, R] = {}
-    bad: dict[P, SchemaError] = {}
+    bad: list[tuple[P, SchemaError]] = []
     unknown: set[str] = set()
     for seen, (path, value) in enumerate(entries, start=1):
         if seen > max_records:
@@ -212,21 +212,22 @@ def sift(
             members = mapping(value, "record")
             record = read(path, members)
         except SchemaError as error:
-            bad[path] = SchemaError(f"{clean(str(path))}: {error}")
+            bad.append((path, SchemaError(f"{clean(str(path))}: {error}")))
             continue
         if key(record) in records:
-            bad[path] = SchemaError(f"{clean(str(path))}: a second record of this name")
+            told = SchemaError(f"{clean(str(path))}: a second record of this name")
+            bad.append((path, told))
             continue
         records[key(record)] = record
         if not members.keys() <= known_fields:
             unknown |= members.keys() - known_fields
-    rejected = tuple(bad.values())
+    rejected = tuple(error for _, error in bad)
     if len(rejected) > MAX_BAD_RATIO * (len(records) + len(rejected)):
         seen = len(records) + len(rejected)
         raise SchemaError(f"{len(rejected)} of {seen} records are bad, the first: {rejected[0]}")
     return Sifted(
         records=tuple(records[name] for name in sorted(records)),
-        bad=tuple(bad),
+        bad=tuple(path for path, _ in bad),
         rejected=rejected,
         unknown_fields=frozenset(map(clean, unknown)),
     )

@@ -589,3 +589,13 @@ def risen(readings: list[Usage]) -> dict[str, int]:
         highest = max(values.get((month, pop), 0) for values in said)
         total[pop] = total.get(pop, 0) + highest - first.get((month, pop), 0)
     return total
+
+
+async def test_two_bad_cells_of_one_name_are_two() -> None:
+    """An empty code and `unknown` are one label, but two records: both count as bad."""
+    good = {"bandwidth": 1, "connections": 1, "customers": 1}
+    codes = {f"A{n}": good for n in range(8)}
+    answer = await fetch({"par": {**codes, "": {}, "unknown": {}}})
+    assert (8, 2) == (answer.records, len(answer.rejected))
+    with pytest.raises(SchemaError, match="2 of 8 records are bad"):
+        await fetch({"par": {**dict(list(codes.items())[:6]), "": {}, "unknown": {}}})

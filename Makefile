@@ -5,7 +5,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes 
 	--python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make requirements"
 
-.PHONY: demo test docs format lint requirements clean
+.PHONY: demo test faults fuzz soak docs format lint requirements clean
 
 demo: .venv/runtime
 	@exec $(BIN)/python -m exporter demo $(DEMO_ARGS)
@@ -20,6 +20,16 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/hadolint Dockerfile
+
+faults: .venv/dev
+	$(BIN)/python -m tests.faults --write
+
+fuzz: .venv/dev
+	tests/fetch-prometheus .cache/prometheus
+	$(BIN)/python -m tests.fuzz --payloads 1000000
+
+soak: .venv/dev
+	$(BIN)/python -m tests.soak --days 30
 
 docs: .venv/dev
 	$(BIN)/python docs/generate.py

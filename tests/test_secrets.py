@@ -4,16 +4,20 @@ import asyncio
 import base64
 import ssl
 from pathlib import Path
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import pytest
 import trustme
 
 from exporter.cli import main
 from exporter.config import load, targets
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, UnauthorizedError
+from exporter.events import Accepted
 from exporter.key import Key
+from exporter.service import Service
 from exporter.simulator import Rule, Simulator
+from tests.manual_clock import ManualClock
+from tests.stage import forms
 
 CANARY = "SEKRET-canary/+=4711"
 ILL_FORMED = "SEKRET-canary/+= 4711"
@@ -22,12 +26,6 @@ Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
 
 both = pytest.mark.parametrize("key", [CANARY, ILL_FORMED], ids=["well-formed", "ill-formed"])
-
-
-def forms(key: str) -> list[str]:
-    """What would give a key away; base64 without its end, which hangs on what follows."""
-    encoded = [base64.b64encode(f"{before}{key}".encode()) for before in ("", "api-key:")]
-    return [key, quote(key, safe=""), quote_plus(key), *(text.decode()[:-4] for text in encoded)]
 
 
 def told(key: str, *texts: str) -> list[str]:
@@ -281,3 +279,26 @@ async def test_key_goes_to_nobody_without_a_certificate(
         monkeypatch.setenv("WLVPN_BASE_URL", f"{scheme}://localhost:{port}")
         await run(capsys, "check", "--probe")
     assert [] == requests
+
+
+async def test_a_flipped_symlink_brings_the_new_key(
+    simulator: Simulator, capsys: Capture, tmp_path: Path, clock: ManualClock
+) -> None:
+    """Kubernetes renews a mounted secret by flipping a symlink to a folder: no restart, no word."""
+    for folder, key in (("..old", "old-key"), ("..new", CANARY)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "key").write_text(f"{key}\n")
+    (tmp_path / "..data").symlink_to("..old")
+    (tmp_path / "key").symlink_to("..data/key")
+    flags = {"base_url": simulator.url, "api_key_file": str(tmp_path / "key")}
+    simulator.key = "old-key"
+    service = Service(load(flags), clock=clock)
+    async with service.pollers() as (servers, _):
+        assert isinstance(await servers.poll(), Accepted)
+        simulator.key = CANARY
+        assert isinstance(await servers.poll(), UnauthorizedError)
+        (tmp_path / "..next").symlink_to("..new")
+        (tmp_path / "..next").rename(tmp_path / "..data")
+        assert isinstance(await servers.poll(), Accepted)
+    assert [200, 401, 401, 200] == [request.status for request in simulator.requests]
+    assert [] == told(CANARY, *capsys.readouterr())

@@ -1,0 +1,87 @@
+"""Stopping: whenever it is asked for, the exporter ends well and soon."""
+
+import asyncio
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from exporter.simulator import Simulator
+from tests.process import free_port
+
+INSTANTS = 40
+LATEST_SECONDS = 2.0
+STOP_SECONDS = 5.0
+
+
+async def until_it_begins(pid: int) -> None:
+    """Waits until our own first lines run: before, the interpreter is not ours yet."""
+    async with asyncio.timeout(20):
+        while not caught(pid) & 1 << (signal.SIGTERM - 1):
+            await asyncio.to_thread(time.sleep, 0.001)
+
+
+def caught(pid: int) -> int:
+    """The signals that a process handles itself, as a bit mask (proc(5), SigCgt)."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    [line] = [line for line in status.splitlines() if line.startswith("SigCgt:")]
+    return int(line.split()[1], 16)
+
+
+async def stopped(url: str, delay: float, number: signal.Signals) -> tuple[int, float, str]:
+    """Starts the exporter, stops it after a delay; the exit code, how long it took, what it said.
+
+    Half of the time it is scraped meanwhile.
+    """
+    environment = {
+        "WLVPN_API_KEY": "demo-key",
+        "WLVPN_BASE_URL": url,
+        "WLVPN_WEB__LISTEN_ADDRESS": f"127.0.0.1:{free_port()}",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "exporter", env=environment, stdout=PIPE, stderr=PIPE,
+        cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    await until_it_begins(process.pid)
+    await asyncio.sleep(delay)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    process.send_signal(number)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode or 0, loop.time() - began, (out + err).decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+async def test_it_can_be_stopped_at_any_instant(
+    number: signal.Signals, simulator: Simulator
+) -> None:
+    """From its first line on, through imports, first polls and serving: exit 0, no traceback."""
+    random, slots = Random(7), asyncio.Semaphore(4)
+
+    async def one(delay: float) -> tuple[int, bool, bool]:
+        async with slots:
+            code, seconds, said = await stopped(simulator.url, delay, number)
+        return code, seconds < STOP_SECONDS, "Traceback" in said
+
+    delays = [random.uniform(0, LATEST_SECONDS) for _ in range(INSTANTS // 2)]
+    results = await asyncio.gather(*map(one, delays))
+    assert [(0, True, False)] * len(delays) == results
+
+
+async def test_a_command_that_is_stopped_has_failed(simulator: Simulator) -> None:
+    """Who stops `once` gets no exit code that looks like an answer."""
+    simulator.rules = ()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "exporter", "once", stdout=PIPE, stderr=PIPE,
+        env={"WLVPN_API_KEY": "k", "WLVPN_BASE_URL": simulator.url},
+        cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    await until_it_begins(process.pid)
+    process.send_signal(signal.SIGTERM)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (128 + signal.SIGTERM, b"") == (process.returncode, out)
+    assert b"Traceback" not in err

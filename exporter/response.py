@@ -205,7 +205,10 @@ _TRANSLATIONS: tuple[tuple[type[Exception], Callable[[Any], ApiError]], ...] = (
         lambda _: ResetError("the connection broke before an answer"),
     ),
     (OSError, lambda _: ResetError("the connection broke before an answer")),
-    (aiohttp.ClientResponseError, lambda _: DecodeError("the answer is not HTTP")),
+    (
+        aiohttp.ClientResponseError,
+        lambda _: DecodeError("not HTTP, or in an encoding that nobody asked for"),
+    ),
 )
 
 

@@ -260,6 +260,7 @@ class Trial:
         self._check_warm(listed)
         await stage.until(930, step=310)
         self._judge("warm", before)
+        row.line = row.line or self._first_line()
         await stage.until(10_800, step=3_600)
         self._check_stale()
         self._strike(None)
@@ -356,7 +357,8 @@ class Trial:
         """The first line that the fault is worth on stderr, at info."""
         for line in _NOW.sub("", self._stage.log.getvalue()).splitlines():
             if line.startswith("level=warning"):
-                return re.sub(r" (account|failed_polls|collector)=\S+", "", line)
+                shown = re.sub(r" (account|failed_polls|collector)=\S+", "", line)
+                return re.sub(r":[0-9]{4,5}:", ":PORT:", shown)
         return ""
 
     def _complain(self, state: str, collector: str, problem: str) -> None:

@@ -304,7 +304,7 @@ def _text(value: object) -> str:
     return label(value)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def label(value: str) -> str:
     """What a text looks like as a label."""
     seen = "".join(c for c in value if unicodedata.category(c) not in UNSEEN).strip()

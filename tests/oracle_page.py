@@ -98,7 +98,7 @@ def _without_end(page: str, *, openmetrics: bool) -> tuple[str, list[str]]:
     return page.removesuffix(END), problems
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def _read_family(block: str, *, openmetrics: bool) -> Family:
     name = block.removeprefix(_HELP).split(maxsplit=1)[0] if len(block) > len(_HELP) + 1 else ""
     try:

@@ -260,3 +260,19 @@ def test_queries_parse(version: str, tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({"groups": [{"name": "docs", "rules": rules}]}))
     exit_code, told = promtool(version, "check", "rules", str(file))
     assert (0, True) == (exit_code, f"SUCCESS: {len(queries)} rules found" in told)
+
+
+def promises() -> list[tuple[str, list[str]]]:
+    """Each promise of the security page with the tests it names."""
+    lines = [line for line in read(Path("docs/security.md")).splitlines() if line.startswith("- ")]
+    return [(line.partition("`")[0], re.findall(r"`(tests/\S+)`", line)) for line in lines]
+
+
+@pytest.mark.parametrize(("promise", "named"), promises(), ids=lambda value: str(value)[:60])
+def test_each_promise_of_security_names_its_test(promise: str, named: list[str]) -> None:
+    """A sentence without a test is no promise, and a test that is gone keeps none."""
+    assert promise.rstrip().endswith(".")
+    assert named
+    for test in named:
+        file, _, name = test.partition("::")
+        assert re.search(rf"^(async )?def {name}\(", read(Path(file)), re.MULTILINE), test

@@ -196,7 +196,7 @@ FOREIGN = {
     "not HTTP": (
         aiohttp.ClientResponseError(REQUEST, (), message=CANARY),
         "decode",
-        "the answer is not HTTP",
+        "not HTTP, or in an encoding that nobody asked for",
     ),
     "our own": (aiohttp.InvalidURL(CANARY), "unexpected", "InvalidURL"),
 }

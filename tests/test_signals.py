@@ -13,7 +13,7 @@ import pytest
 from exporter.simulator import Simulator
 from tests.process import free_port
 
-INSTANTS = 40
+INSTANTS = 100
 LATEST_SECONDS = 2.0
 STOP_SECONDS = 5.0
 

@@ -23,6 +23,7 @@ lint: .venv/dev
 
 faults: .venv/dev
 	$(BIN)/python -m tests.faults --write
+	$(BIN)/python -m pytest -v --no-header tests/test_listener.py -k test_a_fault_costs_nobody
 
 fuzz: .venv/dev
 	tests/fetch-prometheus .cache/prometheus

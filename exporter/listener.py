@@ -205,12 +205,10 @@ class Door:
     def _find_candidates(self) -> list[tuple[Precedence, Connection]]:
         """Those who may give way, the first last."""
         grace = self._grace_seconds
-        found = ((each.precedence(grace_seconds=grace), each) for each in self._connections.values())
-        return sorted(
-            ((precedence, each) for precedence, each in found if precedence),
-            key=itemgetter(0),
-            reverse=True,
-        )
+        everybody = self._connections.values()
+        found = ((each.precedence(grace_seconds=grace), each) for each in everybody)
+        able = [(precedence, each) for precedence, each in found if precedence]
+        return sorted(able, key=itemgetter(0), reverse=True)
 
     @property
     def _grace_seconds(self) -> float:

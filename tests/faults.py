@@ -21,6 +21,7 @@ import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from exporter.simulator import Rule
+from tests import hostile
 from tests.stage import COLLECTORS, Stage, staged
 from tests.virtual_loop import VirtualClock, run
 
@@ -453,15 +454,22 @@ def play(case: Case) -> Row:
 def document(rows: Iterable[Row]) -> str:
     """The page docs/failures.md."""
     head = ("Fault", "Outcome", "Told by", "First log line", "The page shows")
-    lines = [head, ("---",) * len(head), *(row.cells() for row in rows)]
-    table = "\n".join(
+    upstream = _table(head, (row.cells() for row in rows))
+    clients = _table(("A client", "It sees"), ((f.name, f.expected) for f in hostile.FAULTS))
+    return f"{_UPSTREAM}\n{upstream}\n\n{_CLIENTS}\n{clients}\n"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(
         "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines
     )
-    return f"{_TEXT}\n{table}\n"
 
 
-_TEXT = """\
+_UPSTREAM = """\
 # Failures
+
+## Of the API
 
 Written by `make faults`, which tries each of them on the servers and on the usage, and in three \
 states: before the first reading (cold), after one (warm), and after the reading has grown too old \
@@ -472,6 +480,14 @@ accepted. Two outcomes are those of servers / usage.
 In every one of them an independent reader of the API's answers found each sample on the page to \
 be what an answer within its TTL had said, the key was in no line and on no page, and the first \
 poll after the fault was a good one.
+"""
+
+_CLIENTS = """\
+## Of clients
+
+What somebody does who can reach the port, and what it sees: statuses, `closed` where there was no \
+answer, `gone` where it did not wait for one. Meanwhile, where it takes time, and afterwards a \
+scrape is answered within a tenth of a second, and the log has at most one line of it a minute.
 """
 
 

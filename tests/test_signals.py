@@ -46,12 +46,16 @@ async def stopped(url: str, delay: float, number: signal.Signals) -> tuple[int, 
         sys.executable, "-m", "exporter", env=environment, stdout=PIPE, stderr=PIPE,
         cwd=Path(__file__).parent.parent,
     )  # fmt: skip
-    await until_it_begins(process.pid)
-    await asyncio.sleep(delay)
     loop = asyncio.get_running_loop()
-    began = loop.time()
-    process.send_signal(number)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    try:
+        await until_it_begins(process.pid)
+        await asyncio.sleep(delay)
+        began = loop.time()
+        process.send_signal(number)
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()  # whatever failed, nothing is left running
     return process.returncode or 0, loop.time() - began, (out + err).decode()
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import socket
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,8 +22,8 @@ from exporter.cli import main
 from exporter.simulator import Rule, Simulator, World
 from exporter.simulator.app import Payload
 from exporter.simulator.faults import FAULTS
+from tests.process import EXPORTER, spawned, variables
 
-PROGRAM = (sys.executable, "-m", "exporter")
 COMMANDS = ["serve", "demo", "simulate", "check", "once", "healthcheck"]
 SECONDS = 20
 """After which something that was awaited is given up."""
@@ -50,11 +49,7 @@ async def simulator() -> AsyncIterator[Simulator]:
 @pytest.fixture
 def env(simulator: Simulator) -> Variables:
     """The variables of an exporter that polls the simulator."""
-    return {
-        "WLVPN_API_KEY": "demo-key",
-        "WLVPN_BASE_URL": simulator.url,
-        "WLVPN_WEB__LISTEN_ADDRESS": "127.0.0.1:0",
-    }
+    return variables(simulator.url, 0)
 
 
 class Running:
@@ -92,15 +87,8 @@ async def running(
     *words: str, env: Variables | None = None, stdout: int | IO[bytes] = PIPE
 ) -> AsyncIterator[Running]:
     """Runs a command as its users do."""
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM, *words, env={**os.environ, **(env or {})}, stdout=stdout, stderr=PIPE
-    )
-    try:
+    async with spawned(*EXPORTER, *words, env=env, stdout=stdout) as process:
         yield Running(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 async def run(*words: str, env: Variables | None = None) -> tuple[int, str, str]:

@@ -2,16 +2,14 @@
 
 import asyncio
 import signal
-import sys
 import time
-from asyncio.subprocess import PIPE
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from exporter.simulator import Simulator
-from tests.process import free_port
+from tests.process import EXPORTER, free_port, spawned, variables
 
 INSTANTS = 100
 LATEST_SECONDS = 2.0
@@ -33,29 +31,14 @@ def caught(pid: int) -> int:
 
 
 async def stopped(url: str, delay: float, number: signal.Signals) -> tuple[int, float, str]:
-    """Starts the exporter, stops it after a delay; the exit code, how long it took, what it said.
-
-    Half of the time it is scraped meanwhile.
-    """
-    environment = {
-        "WLVPN_API_KEY": "demo-key",
-        "WLVPN_BASE_URL": url,
-        "WLVPN_WEB__LISTEN_ADDRESS": f"127.0.0.1:{free_port()}",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "exporter", env=environment, stdout=PIPE, stderr=PIPE,
-        cwd=Path(__file__).parent.parent,
-    )  # fmt: skip
+    """Stops the exporter after a delay; the exit code, how long it took, what it said."""
     loop = asyncio.get_running_loop()
-    try:
+    async with spawned(*EXPORTER, env=variables(url, free_port())) as process:
         await until_it_begins(process.pid)
         await asyncio.sleep(delay)
         began = loop.time()
         process.send_signal(number)
         out, err = await asyncio.wait_for(process.communicate(), 30)
-    finally:
-        if process.returncode is None:
-            process.kill()  # whatever failed, nothing is left running
     return process.returncode or 0, loop.time() - began, (out + err).decode()
 
 
@@ -79,13 +62,9 @@ async def test_it_can_be_stopped_at_any_instant(
 async def test_a_command_that_is_stopped_has_failed(simulator: Simulator) -> None:
     """Who stops `once` gets no exit code that looks like an answer."""
     simulator.rules = ()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "exporter", "once", stdout=PIPE, stderr=PIPE,
-        env={"WLVPN_API_KEY": "k", "WLVPN_BASE_URL": simulator.url},
-        cwd=Path(__file__).parent.parent,
-    )  # fmt: skip
-    await until_it_begins(process.pid)
-    process.send_signal(signal.SIGTERM)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    async with spawned(*EXPORTER, "once", env=variables(simulator.url, 0)) as process:
+        await until_it_begins(process.pid)
+        process.send_signal(signal.SIGTERM)
+        out, err = await asyncio.wait_for(process.communicate(), 30)
     assert (128 + signal.SIGTERM, b"") == (process.returncode, out)
     assert b"Traceback" not in err

@@ -2,18 +2,13 @@
 
 import asyncio
 import os
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from exporter.simulator import Simulator, World
-from tests.process import exporter, free_port
-
-ROOT = Path(__file__).parent.parent
+from tests.process import EXPORTER, exporter, free_port, spawned, variables
 
 
 @pytest.fixture
@@ -40,18 +35,10 @@ async def page(port: int) -> str:
 async def test_killed_it_starts_again_on_the_same_port(simulator: Simulator) -> None:
     """Nothing is left behind by SIGKILL: neither the port nor a number of the life before."""
     port = free_port()
-    environment = {
-        **os.environ,
-        "WLVPN_API_KEY": "demo-key",
-        "WLVPN_BASE_URL": simulator.url,
-        "WLVPN_WEB__LISTEN_ADDRESS": f"127.0.0.1:{port}",
-    }
-    killed = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "exporter", env=environment, stderr=PIPE, cwd=ROOT
-    )
-    before = await page(port)
-    killed.kill()
-    await killed.communicate()
+    async with spawned(*EXPORTER, env=variables(simulator.url, port)) as killed:
+        before = await page(port)
+        killed.kill()
+        await killed.communicate()
     async with exporter(simulator, port):
         after = await page(port)
     polls = 'wlvpn_polls_total{account="default",collector="servers"} 1.0'
@@ -61,19 +48,11 @@ async def test_killed_it_starts_again_on_the_same_port(simulator: Simulator) -> 
 async def test_a_full_disk_costs_the_log_alone(simulator: Simulator) -> None:
     """When stderr cannot be written it serves, and stops as well as ever."""
     port = free_port()
-    environment = {
-        **os.environ,
-        "WLVPN_API_KEY": "demo-key",
-        "WLVPN_BASE_URL": simulator.url,
-        "WLVPN_LOG__LEVEL": "debug",
-        "WLVPN_WEB__LISTEN_ADDRESS": f"127.0.0.1:{port}",
-    }
+    debug = variables(simulator.url, port, WLVPN_LOG__LEVEL="debug")
     full = os.open("/dev/full", os.O_WRONLY)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "exporter", env=environment, stdout=PIPE, stderr=full, cwd=ROOT
-    )
-    os.close(full)
-    assert "wlvpn_up" in await page(port)
-    process.terminate()
-    out, _ = await asyncio.wait_for(process.communicate(), 10)
+    async with spawned(*EXPORTER, env=debug, stderr=full) as process:
+        os.close(full)
+        assert "wlvpn_up" in await page(port)
+        process.terminate()
+        out, _ = await asyncio.wait_for(process.communicate(), 10)
     assert (0, b"") == (process.returncode, out)

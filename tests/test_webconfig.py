@@ -313,6 +313,32 @@ def test_hashes_are_in_no_repr() -> None:
     assert HASH not in repr(load(write(USERS)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "basic_auth_users: {{alice: {}x}}",
+        "basic_auth_users: {{alice: [{}]}}",
+        "basic_auth_users: {{alice: {{hash: {}}}}}",
+        'basic_auth_users: {{"{}": alice}}',
+        'basic_auth_users: {{"{}:": alice}}',
+        'basic_auth_users: {{"{0}": "{0}"}}',
+        "basic_auth_users: {}",
+        "basic_auth_users: [{}]",
+        "rate_limit: {{interval: {}}}",
+        "rate_limit: {{burst: {}}}",
+        "http_server_config: {{http2: {}}}",
+        "tls_server_config: {{min_version: {}}}",
+        "{}",
+        "alice: {}",
+    ],
+)
+def test_hashes_are_in_no_error(text: str) -> None:
+    """Not in their place either, cut or misspelt."""
+    found = problems(text.format(HASH))
+    assert found
+    assert HASH[7:] not in "".join(found)
+
+
 # TLS
 
 
@@ -677,13 +703,15 @@ async def test_a_good_password_is_hashed_once() -> None:
 
 
 async def test_a_changed_password_counts_at_once() -> None:
-    """What was remembered of the old one is worth nothing."""
-    async with serving(USERS) as url:
-        assert (200, 401) == (
-            await status(url, "alice", "right"),
-            await status(url, "alice", "other"),
-        )
+    """What was remembered of the old one is worth nothing, nor is a connection that was let in."""
+    right = {"Authorization": aiohttp.encode_basic_auth("alice", "right")}
+    async with serving(USERS) as url, aiohttp.ClientSession(headers=right) as kept:
+        async with kept.get(url) as response:
+            assert 200 == response.status
+        assert 401 == await status(url, "alice", "other")
         write(f"basic_auth_users: {{alice: {OTHER}}}")
+        async with kept.get(url) as response:
+            assert 401 == response.status
         assert (401, 200) == (
             await status(url, "alice", "right"),
             await status(url, "alice", "other"),
@@ -846,8 +874,10 @@ async def test_every_path_of_the_exporter_is_protected(
         assert url.startswith("https://")
         refused, _ = await ask(url, path=path, context=context)
         found, headers = await ask(url, "alice", "right", path=path, context=context)
-        async with aiohttp.ClientSession() as session, session.post(url, ssl=context) as posted:
-            assert 401 == posted.status
+        async with aiohttp.ClientSession() as session:
+            for method in ("HEAD", "POST", "OPTIONS"):
+                async with session.request(method, url + path, ssl=context) as response:
+                    assert 401 == response.status
     assert (401, True) == (refused, found in {200, 404, 503})
     assert path != "/metrics" or "Vary" in headers
 

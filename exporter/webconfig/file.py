@@ -111,6 +111,9 @@ def _read_users(part: Part) -> Mapping[str, str]:
             # It may be a password that has slipped into the name.
             part.wrong("", "a name is empty or has a colon: basic authentication has no such names")
             continue
+        if _HASH.fullmatch(name):
+            part.wrong("", "a hash stands where its user's name should: write name: hash")
+            continue
         found = _HASH.fullmatch(stored)
         if not found or int(found["cost"]) not in range(4, 32):
             part.wrong(name, f"not a bcrypt hash: {_MAKE}")

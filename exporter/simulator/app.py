@@ -238,7 +238,10 @@ class Simulator:
         if reply.delay_seconds:
             await asyncio.sleep(reply.delay_seconds)
         self._record(endpoint, request, reply)
-        return await reply.send(incoming, reply)
+        try:
+            return await reply.send(incoming, reply)
+        except ConnectionResetError:
+            return web.Response()  # goes nowhere: the client has heard enough, which is no error
 
     def _reply(self, endpoint: str, request: Request) -> Reply:
         if request.method != "GET":

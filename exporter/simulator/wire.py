@@ -183,7 +183,7 @@ def _transport(request: web.BaseRequest) -> asyncio.Transport:
     """Get the connection.
 
     Raises:
-        ConnectionResetError: it is gone, which aiohttp expects to hear.
+        ConnectionResetError: it is gone.
     """
     if request.transport is None:
         raise ConnectionResetError("the client went away")

@@ -242,7 +242,16 @@ async def test_no_error_of_the_api_tells(
 
 @pytest.mark.usefixtures("_polls_simulator")
 @pytest.mark.parametrize(
-    "rule", ["*:status=401", "*:status=302", "*:truncate:count=1", "*:status=503:count=1"]
+    "rule",
+    [
+        "*:status=401",
+        "*:status=302",
+        "*:truncate:count=1",
+        "*:status=503:count=1",
+        "*:encoding=gzip",
+        "*:encoding=br",
+        "*:header_flood",
+    ],
 )
 async def test_no_failure_tells(rule: str, simulator: Simulator, capsys: Capture) -> None:
     """However the API fails, at debug as well, the key is in no line."""

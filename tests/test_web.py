@@ -117,6 +117,17 @@ async def test_only_reading_is_allowed(path: str, url: str, session: aiohttp.Cli
             assert (405, "GET, HEAD") == (response.status, response.headers["Allow"])
 
 
+async def test_reading_causes_no_request(
+    url: str, simulator: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """Between two polls the API hears nothing of us, whatever is read, and however often."""
+    asked = len(simulator.requests)
+    for path in ["/metrics", "/", "/-/healthy", "/-/ready", "/nothing"] * 10:
+        async with session.get(url + path) as response:
+            assert (404 if path == "/nothing" else 200) == response.status
+    assert asked == len(simulator.requests)
+
+
 async def test_an_unknown_path_is_not_found(url: str, session: aiohttp.ClientSession) -> None:
     """And says where to look."""
     async with session.get(f"{url}/nope") as response:

@@ -6,7 +6,7 @@ specification. Sample lines are the same in both; only a counter's HELP and TYPE
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from exporter.metric import Metric, Table
@@ -60,6 +60,7 @@ class Body:
     plain: bytes
     deflated: bytes
     _compressor: "zlib._Compress"
+    _finished: dict[bytes, bytes] = field(default_factory=dict)
 
     def finish(self, tail: bytes, *, gzip: bool) -> tuple[bytes, bytes]:
         """Completes the page with its tail.
@@ -70,8 +71,11 @@ class Body:
         """
         if not gzip:
             return self.plain, tail
-        compressor = self._compressor.copy()
-        return self.deflated, compressor.compress(tail) + compressor.flush(zlib.Z_FINISH)
+        if tail not in self._finished:
+            compressor = self._compressor.copy()
+            self._finished.clear()  # a crowd of scrapers shares the last one
+            self._finished[tail] = compressor.compress(tail) + compressor.flush(zlib.Z_FINISH)
+        return self.deflated, self._finished[tail]
 
 
 def body(metrics: Iterable[Metric], blocks: Sequence[Mapping[str, bytes]], form: Format) -> Body:

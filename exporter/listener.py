@@ -25,7 +25,8 @@ from exporter.errors import ConfigError
 from exporter.logs import Seldom
 
 BACKLOG = 1024  # who waits for a place waits in the kernel
-SPARE_FILES = 48  # for polls, listeners, logs and what Python has open itself
+SPARE_FILES = 64  # for polls, listeners, logs, who waits, and what Python has open itself
+BATCH = 16  # connections taken at once
 LOOK_SECONDS = 0.005  # between two looks for who may give way
 TRUST_SPAN = 16  # connections that "lately" means
 TURNS = 3  # of the loop, until bytes that have arrived are a request in progress
@@ -85,7 +86,7 @@ class Door:
         """The share of those who asked among those who left lately."""
         self._candidates: list[tuple[Precedence, Connection]] = []
         self._connections: dict[web.RequestHandler, Connection] = {}
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._beginnings: set[asyncio.Task[None]] = set()
 
     @web.middleware
     async def watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -112,25 +113,46 @@ class Door:
             for found in bound:
                 found.close()
             await self._drain()
-            await _end([sweeping, *self._handshakes])
+            await _end([sweeping, *self._beginnings])
 
     async def _accept(self, bound: socket.socket) -> None:
-        while True:
-            if self._is_full():
-                await _readable(bound)
-                await self._make_room()
-            try:
-                found, _ = bound.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                await _readable(bound)
-            except OSError as error:
-                # No file or no memory is left, and the next attempt would fail at once.
-                self._seldom("cannot accept connections, pausing", error=reason_of(error))
-                await asyncio.sleep(self._limits.pause_seconds)
-            else:
-                await self._admit(found)
+        waiting: list[socket.socket] = []
+        try:
+            while True:
+                waiting = await self._take(bound)
+                while waiting:
+                    if self._is_full():
+                        await self._make_room(len(waiting))
+                    places = self._cap - len(self._connections)
+                    for each in waiting[:places]:
+                        self._admit(each)
+                    del waiting[:places]
+                    await asyncio.sleep(0)
+        finally:
+            for each in waiting:
+                each.close()
 
-    async def _admit(self, found: socket.socket) -> None:
+    async def _take(self, bound: socket.socket) -> list[socket.socket]:
+        """Takes those who have connected: at least one, and of many only some."""
+        taken: list[socket.socket] = []
+        while len(taken) < BATCH:
+            try:
+                taken.append(bound.accept()[0])
+            except OSError as error:
+                if taken:
+                    break
+                await self._pause(bound, error)
+        return taken
+
+    async def _pause(self, bound: socket.socket, error: OSError) -> None:
+        if isinstance(error, BlockingIOError | ConnectionAbortedError):
+            await _readable(bound)
+            return
+        # No file or no memory is left, and the next attempt would fail at once.
+        self._seldom("cannot accept connections, pausing", error=reason_of(error))
+        await asyncio.sleep(self._limits.pause_seconds)
+
+    def _admit(self, found: socket.socket) -> None:
         found.setblocking(False)  # noqa: FBT003 - as the socket has it
         context = self._tls()
         connection = Connection(
@@ -141,12 +163,17 @@ class Door:
             is_secured=context is not None,
         )
         self._connections[connection.handler] = connection
+        task = asyncio.create_task(self._connect(connection, found, context))
+        self._beginnings.add(task)
+        task.add_done_callback(self._beginnings.discard)
+
+    async def _connect(
+        self, connection: Connection, found: socket.socket, context: ssl.SSLContext | None
+    ) -> None:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_accepted_socket(lambda: connection, found)
         if context:
-            task = asyncio.create_task(self._secure(connection, transport, context))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+            await self._secure(connection, transport, context)
 
     async def _secure(
         self, connection: Connection, transport: asyncio.Transport, context: ssl.SSLContext
@@ -176,31 +203,32 @@ class Door:
         self._connections.pop(connection.handler, None)
         self._trust += (connection.has_been_answered - self._trust) / TRUST_SPAN
 
-    async def _make_room(self) -> None:
-        """Waits for a place. Whoever has no request in progress gives up theirs."""
+    async def _make_room(self, wanted: int) -> None:
+        """Waits for a place. Some of those with no request in progress give up theirs."""
         while self._is_full():
             self._seldom("too many connections, closing idle ones", limit=self._cap)
-            chosen = self._choose()
-            if chosen is None:
+            chosen = {each: each.stirred for each in self._choose(wanted)}
+            if not chosen:
                 # Looking at all of them for each that comes would cost more than a scrape.
                 await asyncio.sleep(LOOK_SECONDS)
                 self._candidates = self._find_candidates()
                 continue
-            stirred = chosen.stirred
             await _pass_turns()
-            # A request that had arrived already has stirred by now.
-            if stirred == chosen.stirred:
-                chosen.abort()
+            for each, stirred in chosen.items():
+                # A request that had arrived already has stirred by now.
+                if stirred == each.stirred:
+                    each.abort()
 
     def _is_full(self) -> bool:
         return len(self._connections) >= self._cap
 
-    def _choose(self) -> Connection | None:
-        while self._candidates:
-            precedence, chosen = self._candidates.pop()
-            if precedence == chosen.precedence(grace_seconds=self._grace_seconds):
-                return chosen
-        return None
+    def _choose(self, wanted: int) -> list[Connection]:
+        chosen: list[Connection] = []
+        while self._candidates and len(chosen) < wanted:
+            precedence, each = self._candidates.pop()
+            if precedence == each.precedence(grace_seconds=self._grace_seconds):
+                chosen.append(each)
+        return chosen
 
     def _find_candidates(self) -> list[tuple[Precedence, Connection]]:
         """Those who may give way, the first last."""

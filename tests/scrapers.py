@@ -1,8 +1,8 @@
 """A crowd of scrapers, as a program of its own; it shares no loop with whom it measures.
 
-`scrapers.py HOST PORT COUNT ROUNDS PAUSE_SECONDS`: all connect at once and scrape with gzip, so
-often, each on a connection that it keeps. Tells in one JSON object how many answers were wrong and
-how long they took, connecting included.
+`scrapers.py HOST PORT COUNT ROUNDS PAUSE_SECONDS [anew]`: all connect at once and scrape with gzip,
+so often, each on a connection that it keeps, or on a new one each time. Tells in one JSON object
+how many answers were wrong and how long they took, connecting included.
 """
 
 import asyncio
@@ -59,7 +59,9 @@ class Scraper:
         return await reader.readuntil(b"\r\n\r\n"), reader
 
 
-async def main(host: str, port: int, count: int, rounds: int, pause_seconds: float) -> None:
+async def main(
+    host: str, port: int, count: int, rounds: int, pause_seconds: float, *, anew: bool
+) -> None:
     """Scrapes, and tells."""
     seconds: list[float] = []
     pages: set[bytes] = set()
@@ -74,6 +76,8 @@ async def main(host: str, port: int, count: int, rounds: int, pause_seconds: flo
                 seconds.append(await scraper.scrape())
             except (OSError, EOFError):
                 errors += 1
+            if anew:
+                scraper.close()
         if scraper.page and len(pages) < 10:
             pages.add(scraper.page)
         scraper.close()
@@ -86,10 +90,12 @@ async def main(host: str, port: int, count: int, rounds: int, pause_seconds: flo
         "errors": errors,
         "p50": round(seconds[len(seconds) // 2], 4),
         "p99": round(seconds[len(seconds) * 99 // 100], 4),
+        "max": round(seconds[-1], 4),
     }
     sys.stdout.write(json.dumps(told))
 
 
 if __name__ == "__main__":
     where, (port_, count_, rounds_) = sys.argv[1], map(int, sys.argv[2:5])
-    asyncio.run(main(where, port_, count_, rounds_, float(sys.argv[5])))
+    anew_ = sys.argv[6:] == ["anew"]
+    asyncio.run(main(where, port_, count_, rounds_, float(sys.argv[5]), anew=anew_))

@@ -30,6 +30,7 @@ from exporter.web import Web
 from tests.conftest import Configure
 from tests.hostile import FAULTS, LAST, Fault, ask, connected, read
 from tests.manual_clock import ManualClock
+from tests.process import spawned
 
 QUICK = Limits(
     head_seconds=0.4,
@@ -382,7 +383,7 @@ def few_files() -> Iterator[Callable[[int], None]]:
 
 
 async def test_few_files_lower_the_cap(few_files: Callable[[int], None]) -> None:
-    """Of those that the process may open, 48 are for everything else."""
+    """Of those that the process may open, some are for everything else."""
     few_files(SPARE_FILES + 12)
     async with AsyncExitStack() as exits:
         where = await exits.enter_async_context(plain(PATIENT))
@@ -714,15 +715,13 @@ async def test_an_encrypted_answer_is_whole(
 
 
 async def crowd(
-    where: Where, scrapers: int, *, rounds: int, pause_seconds: float
+    where: Where, scrapers: int, *, rounds: int, pause_seconds: float, anew: bool = False
 ) -> dict[str, float]:
     """Scrapers in a process of their own."""
     program = Path(__file__).with_name("scrapers.py")
-    words = [*where, scrapers, rounds, pause_seconds]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, program, *map(str, words), stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    words = [*where, scrapers, rounds, pause_seconds, *["anew"] * anew]
+    async with spawned(sys.executable, str(program), *map(str, words)) as process:
+        out, _ = await asyncio.wait_for(process.communicate(), 60)
     told: dict[str, float] = json.loads(out)
     return told
 
@@ -747,20 +746,25 @@ async def test_a_thousand_scrapers_are_all_answered(
         found = await crowd(where, 1000, rounds=rounds, pause_seconds=0.5)
         assert asked == len(fleet.requests)
     assert (1000 * rounds, 0) == (found["answers"], found["errors"])
-    assert found["p99"] < 3  # decision 11 has the figures; a busy machine takes its time
+    assert found["p99"] < 1.5  # decision 11 has the figures; a busy machine takes its time
 
 
 async def test_five_hundred_hostile_clients_slow_no_scrape(
     fleet: Simulator, clock: ManualClock
 ) -> None:
-    """Silent, amid a head, dripping or deaf: 99 of 100 scrapes take less than 0.1 s."""
+    """Silent, amid a head, dripping or deaf: 99 of 100 scrapes take less than 0.1 s.
+
+    Each comes on a connection of its own, so there is a place to be made for it. The first may have
+    to wait until the crowd has been silent for a second.
+    """
     acts = [fault.act for fault in FAULTS if fault.name in HOSTILE]
     async with exporter(at(fleet), clock, Limits()) as where:
         doing = [asyncio.create_task(acts[n % len(acts)](*where)) for n in range(500)]
         await asyncio.sleep(1.5)
-        found = await crowd(where, 1, rounds=200, pause_seconds=0.005)
+        found = await crowd(where, 1, rounds=200, pause_seconds=0.005, anew=True)
         for task in doing:
             task.cancel()
         await asyncio.gather(*doing, return_exceptions=True)
     assert (200, 0) == (found["answers"], found["errors"])
     assert found["p99"] < 0.1
+    assert found["max"] < 3

@@ -173,22 +173,43 @@ CASES: tuple[Case, ...] = (
         "one record's capacity or counts",
         (
             "-1",
+            "-1e-9",
+            "100.0001",
+            "1e999",
+            "99999999999999999999",
             "null",
             "true",
+            "false",
+            "[]",
+            "[5]",
+            "{}",
+            '""',
             '"12 %"',
             '"1e1"',
             '" 5"',
+            '"5 "',
+            r'"5\n"',
+            '"+5"',
+            '"-1"',
+            '"5,5"',
+            '".5"',
+            '"5."',
+            '"1.2.3"',
+            '"5_0"',
             '"0x1F"',
-            "[]",
-            "{}",
-            "1e999",
-            "99999999999999999999",
+            r'"\u0665"',
+            '"100.0001"',
+            '"NaN"',
+            '"inf"',
         ),
         "*:capacity={}",
         "rejected",
     ),
     *_each(
-        "one record's capacity or counts", ("0", "-0.0", '"7"', "100"), "*:capacity={}", "accepted"
+        "one record's capacity or counts",
+        ("0", "-0.0", "1", "2.0", "1e2", '"7"', '"7.0"', "100"),
+        "*:capacity={}",
+        "accepted",
     ),
     Case("one record's capacity or counts: 101", ("*:capacity=101",), "rejected", "accepted"),
     Case("one record's capacity or counts: 50.5", ("*:capacity=50.5",), "accepted", "rejected"),
@@ -250,6 +271,7 @@ class Trial:
         stage, row = self._stage, self.row
         await stage.clock.sleep(45)
         await stage.scrape()
+        await stage.look()
         self._judge("cold", {})
         row.line = self._first_line()
         self._strike(None)
@@ -260,13 +282,13 @@ class Trial:
         await stage.until(130, step=65)
         self._check_warm(listed)
         await stage.until(930, step=310)
+        await stage.look()
         self._judge("warm", before)
         row.line = row.line or self._first_line()
         await stage.until(10_800, step=3_600)
         self._check_stale()
         self._strike(None)
         await self._recover("stale")
-        row.problems += stage.problems
         row.scrapes = stage.scrapes
         return row
 
@@ -445,7 +467,7 @@ def play(case: Case) -> Row:
             trial.begin(elsewhere)
             async with service.serving() as [stage.url]:
                 rows.append(await trial.play(elsewhere))
-            rows[0].problems += ["somebody went elsewhere"] * len(visits)
+        rows[0].problems += [*stage.problems, *["somebody went elsewhere"] * len(visits)]
 
     run(scenario)
     return rows[0]

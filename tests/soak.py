@@ -113,6 +113,7 @@ def soak(days: float, *, is_judged: bool = True) -> Soaked:
             stage.simulator.rules = [Rule.parse(FAULTS)]
             async with service.serving() as [stage.url]:
                 found.append(await _soak(stage, days))
+        found[0].problems = tuple(stage.problems)
 
     began = time.perf_counter()
     run(scenario, start=START)
@@ -139,7 +140,6 @@ async def _soak(stage: Stage, days: float) -> Soaked:
         polls=int(sum(n for key, n in samples.items() if key[0] == "wlvpn_polls_total")),
         failures=int(sum(n for key, n in samples.items() if key[0] == "wlvpn_poll_failures_total")),
         scrapes=stage.scrapes,
-        problems=tuple(stage.problems),
     )
 
 
@@ -158,8 +158,7 @@ async def _pass(stage: Stage, days: float) -> None:
         await stage.clock.sleep(SCRAPE_SECONDS)
         await stage.judge()
         if stage.log.tell() > _LOG_LIMIT:
-            stage.log.seek(0)
-            stage.log.truncate()
+            stage.judge_log()
 
 
 def main() -> int:

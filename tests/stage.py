@@ -41,7 +41,7 @@ class Stage:
         session: scrapes.
         url: of the exporter.
         log: what it said on stderr, at debug.
-        problems: all that was wrong so far.
+        problems: all that was wrong so far; the log and the requests are judged at the very end.
     """
 
     clock: VirtualClock
@@ -104,6 +104,23 @@ class Stage:
         self.problems += [f"{path} answered {response.status}"] * (response.status >= 500)
         self.problems += [f"{path} tells the key: {form}" for form in forms(CANARY) if form in page]
         return page
+
+    async def look(self) -> None:
+        """Reads the status page, as people and as programs do."""
+        for accept in ("text/html", "application/json"):
+            await self.get("/", {"Accept": accept})
+
+    def judge_log(self) -> None:
+        """Judges what was logged since the last time, at debug as well."""
+        text = self.log.getvalue()
+        self.log.seek(0)
+        self.log.truncate()
+        self.problems += [
+            f"the log tells the key: {form}" for form in forms(CANARY) if form in text
+        ]
+        self.problems += [
+            f"{sign} in the log" for sign in ("Traceback", "level=error") if sign in text
+        ]
 
     def sample(self, name: str, *labels: str) -> float:
         """A sample of the last scrape; labels in the order of their names."""
@@ -174,10 +191,5 @@ async def staged(
         service = Service(settings, clock=clock, random=Random(1), runtime=False, resolver=resolver)
         service.listeners.append(stage)
         yield stage, service
-        text = stage.log.getvalue()
-        stage.problems += [
-            f"the log tells the key: {form}" for form in forms(CANARY) if form in text
-        ]
-        stage.problems += ["a traceback in the log"] * ("Traceback" in text)
-        stage.problems += ["level=error in the log"] * ("level=error" in text)
+        stage.judge_log()
         stage.problems += [f"{request.method} was sent" for request in simulator.violations]

@@ -21,10 +21,11 @@ async def spawned(
     stdout: int | IO[bytes] = PIPE,
     stderr: int = PIPE,
 ) -> AsyncIterator[Process]:
-    """Starts a program; whatever fails, nothing of it is left running."""
-    process = await asyncio.create_subprocess_exec(
-        *words, env={**os.environ, **(env or {})}, stdout=stdout, stderr=stderr
-    )
+    """Starts a program; whatever fails, nothing of it is left running.
+
+    `env` is its whole environment: without what ours has, its coverage is not measured.
+    """
+    process = await asyncio.create_subprocess_exec(*words, env=env, stdout=stdout, stderr=stderr)
     try:
         yield process
     finally:
@@ -36,7 +37,7 @@ async def spawned(
 @asynccontextmanager
 async def running(*words: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
     """Runs a program, and sees to it that it ends well when it is told to."""
-    async with spawned(*words, env=env) as process:
+    async with spawned(*words, env={**os.environ, **(env or {})}) as process:
         try:
             yield process
         finally:

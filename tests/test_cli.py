@@ -87,7 +87,8 @@ async def running(
     *words: str, env: Variables | None = None, stdout: int | IO[bytes] = PIPE
 ) -> AsyncIterator[Running]:
     """Runs a command as its users do."""
-    async with spawned(*EXPORTER, *words, env=env, stdout=stdout) as process:
+    environment = {**os.environ, **(env or {})}
+    async with spawned(*EXPORTER, *words, env=environment, stdout=stdout) as process:
         yield Running(process)
 
 

@@ -17,7 +17,10 @@ STOP_SECONDS = 5.0
 
 
 async def until_it_begins(pid: int) -> None:
-    """Waits until our own first lines run: before, the interpreter is not ours yet."""
+    """Waits until our own first lines run: before, the interpreter is not ours yet.
+
+    A process whose coverage is measured would catch the signal earlier, and die of it.
+    """
     async with asyncio.timeout(20):
         while not caught(pid) & 1 << (signal.SIGTERM - 1):
             await asyncio.to_thread(time.sleep, 0.001)

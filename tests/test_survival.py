@@ -35,7 +35,8 @@ async def page(port: int) -> str:
 async def test_killed_it_starts_again_on_the_same_port(simulator: Simulator) -> None:
     """Nothing is left behind by SIGKILL: neither the port nor a number of the life before."""
     port = free_port()
-    async with spawned(*EXPORTER, env=variables(simulator.url, port)) as killed:
+    environment = {**os.environ, **variables(simulator.url, port)}
+    async with spawned(*EXPORTER, env=environment) as killed:
         before = await page(port)
         killed.kill()
         await killed.communicate()
@@ -48,7 +49,7 @@ async def test_killed_it_starts_again_on_the_same_port(simulator: Simulator) -> 
 async def test_a_full_disk_costs_the_log_alone(simulator: Simulator) -> None:
     """When stderr cannot be written it serves, and stops as well as ever."""
     port = free_port()
-    debug = variables(simulator.url, port, WLVPN_LOG__LEVEL="debug")
+    debug = {**os.environ, **variables(simulator.url, port, WLVPN_LOG__LEVEL="debug")}
     full = os.open("/dev/full", os.O_WRONLY)
     async with spawned(*EXPORTER, env=debug, stderr=full) as process:
         os.close(full)

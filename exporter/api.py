@@ -22,6 +22,7 @@ from exporter.errors import (
     ApiError,
     DeadlineError,
     ForbiddenError,
+    RateLimitedError,
     RefusedError,
     UnauthorizedError,
 )
@@ -37,6 +38,7 @@ MAX_ATTEMPTS = 3
 _RETRY_BASE_SECONDS = 0.5
 _RETRY_TOKENS = 10.0
 _RETRY_TOKENS_EARNED = 0.1
+_EARLY_SECONDS = 0.5  # the scheduler may be as early
 
 
 class Api:
@@ -80,6 +82,7 @@ class Api:
         self._max_body_bytes = max_body_bytes
         self._resolver = resolver
         self._retry_tokens = _RETRY_TOKENS
+        self._away_until = 0.0  # on the monotonic clock
 
     async def __aenter__(self) -> Self:
         secure = self._base_url.startswith("https:")
@@ -127,17 +130,18 @@ class Api:
         Raises:
             ApiError: there is no answer that can be trusted; which leaf tells why.
         """
-        attempt = 0
+        attempt, rotated = 0, False
         while True:
             attempt += 1
             authorization = self._key.header
+            delay: float | None
             try:
                 answer = await self._attempt(
                     path, query, authorization, collector=collector, deadline=deadline
                 )
             except ApiError as error:
-                if attempt == 1 and self._has_rotated(error, authorization):
-                    delay: float | None = 0.0
+                if not rotated and self._has_rotated(error, authorization):
+                    rotated, delay = True, 0.0
                 else:
                     delay = self._retry_delay(error, attempt, attempts, deadline)
                 if delay is None:
@@ -186,6 +190,9 @@ class Api:
         started = self._clock.monotonic()
         if started >= deadline:
             raise DeadlineError("the poll's deadline passed")
+        if self._away_until - started > _EARLY_SECONDS:
+            # Another poll of the account was told so while this one was between two requests.
+            raise RateLimitedError("HTTP 429 before", self._away_until - started)
         response: Response | None = None
         try:
             async with self._session.get(
@@ -203,6 +210,12 @@ class Api:
                 answer = decode(await read(response, max_bytes=self._max_body_bytes))
                 self._check_status(answer)
                 return answer
+        except ApiError as error:
+            if isinstance(error, RateLimitedError) and error.retry_after_seconds:
+                away = self._clock.monotonic() + error.retry_after_seconds
+                self._away_until = max(self._away_until, away)
+            error.args = (self._key.redact(str(error)),)  # a content type may repeat it, too
+            raise
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             raise translate(error, begun=response is not None) from None
         finally:

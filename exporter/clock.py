@@ -5,6 +5,9 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+# Where there is none that counts sleep as well, as on macOS, the next best has to do.
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Clock(Protocol):
     """What the exporter asks of time."""
@@ -28,7 +31,7 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Seconds since the machine started, its sleep included: a reading ages in it as well."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return time.clock_gettime(_ELAPSED)
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""

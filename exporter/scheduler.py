@@ -60,7 +60,9 @@ class Turn:
         job: APScheduler's side of it.
         due: when the next poll is due, on the monotonic clock.
         away_until: until when no poll is made on purpose, on the monotonic clock.
-        refused: the reason of the last failure, and how many times in a row it was that one.
+        refused: the reason of the last failure.
+        refusals: how many times in a row it was that one.
+        holds: how many answers in a row were held.
         running: the poll while it runs.
     """
 
@@ -70,6 +72,7 @@ class Turn:
     away_until: float = 0.0
     refused: str = ""
     refusals: int = 0
+    holds: int = 0
     running: asyncio.Task[Outcome] | None = None
 
     @property
@@ -152,13 +155,19 @@ class Scheduler:
         now = self._clock.now()
         match outcome:
             case Accepted():
-                turn.refusals = 0
+                turn.refusals = turn.holds = 0
                 turn.away_until = 0.0
+                at = self._following(turn, now)
                 until = turn.poller.valid_until()
-                renewed = until + timedelta(seconds=MONTH_START_SECONDS) if until else None
-                self._move(turn, min(turn.next_poll, renewed or turn.next_poll))
+                if until and until <= now:  # it ended while it was on its way
+                    at = min(at, now + timedelta(seconds=MONTH_START_SECONDS))
+                self._move(turn, at)
             case Held():
-                self._move(turn, now + timedelta(seconds=HELD_SECONDS))
+                turn.holds += 1
+                following = self._following(turn, now)
+                # Answers that never agree are no reason to ask for ever more often.
+                at = now + timedelta(seconds=HELD_SECONDS) if turn.holds == 1 else following
+                self._move(turn, at)
             case ApiError() as error:
                 self._back_off(turn, error, now)
 
@@ -168,18 +177,29 @@ class Scheduler:
         pause = timedelta(seconds=pause_seconds(error, turn.refusals))
         if isinstance(error, RateLimitedError):
             # The limit on requests is the account's, so all its collectors stay away.
-            self._limited[turn.poller.account] = self._clock.monotonic() + pause.total_seconds()
+            account, monotonic = turn.poller.account, self._clock.monotonic()
+            until = monotonic + pause.total_seconds()
+            self._limited[account] = max(until, self._limited.get(account, until))
             for other in self._turns:
-                if other.poller.account == turn.poller.account and not other.running:
-                    self._move(other, other.next_poll)
+                if other.poller.account == account and not other.running:
+                    # By the monotonic clock: the other may have stepped since that was planned.
+                    self._move(other, now + timedelta(seconds=max(0.0, other.due - monotonic)))
         interval = turn.poller.collector.options.interval
         longer = timedelta(seconds=degraded_seconds(interval, turn.poller.failures))
         turn.away_until = self._clock.monotonic() + max(pause, longer).total_seconds()
-        at = turn.next_poll
+        at = self._following(turn, now)
         if not turn.poller.has_reading:
             sooner = sooner_seconds(interval, turn.poller.failures)
             at = min(at, now + timedelta(seconds=sooner))
         self._move(turn, at)
+
+    def _following(self, turn: Turn, now: datetime) -> datetime:
+        """The grid's next point, or where the last reading ends by itself before that."""
+        # Planned before the clock stepped back, that point may be hours away.
+        at = min(turn.next_poll, now + turn.poller.collector.options.interval)
+        until = turn.poller.valid_until()
+        renewal = until + timedelta(seconds=MONTH_START_SECONDS) if until else at
+        return min(at, renewal) if renewal > now else at
 
     def _move(self, turn: Turn, at: datetime) -> None:
         """Plans the next poll, but not while the API is left alone on purpose."""

@@ -352,6 +352,42 @@ async def test_a_rotated_key_is_tried_once_more(
     assert [401, 401, 200] == [request.status for request in simulator.requests]
 
 
+async def test_a_key_that_rotates_amid_retries_is_read_again(
+    simulator: Simulator, clock: ManualClock, tmp_path: Path
+) -> None:
+    """The refusal need not be the first answer."""
+    file = tmp_path / "key"
+    file.write_text("old")
+    simulator.rules = (Rule("servers", "status", "503", count=1),)
+    async with opened(simulator.url, clock, key=Key(file.read_text)) as (api, _):
+        file.write_text("demo-key")
+        await ask(api, clock)
+    assert [503, 401, 200] == [request.status for request in simulator.requests]
+
+
+async def test_nobody_asks_while_the_account_is_limited(
+    simulator: Simulator, clock: ManualClock
+) -> None:
+    """A poll that is between two requests hears of the 429 that another one got."""
+    simulator.rules = (Rule("servers", "status", "429", count=1, retry_after="7"),)
+    async with opened(simulator.url, clock) as (api, _):
+        for _ in range(2):
+            with pytest.raises(RateLimitedError) as raised:
+                await ask(api, clock)
+            assert 7.0 == raised.value.retry_after_seconds
+        assert 1 == len(simulator.requests)
+        clock.advance(7)
+        await ask(api, clock)
+
+
+async def test_no_head_tells_the_key(simulator: Simulator, clock: ManualClock) -> None:
+    """A content type that quotes it is told without it."""
+    simulator.rules = (Rule("servers", "content_type", "text/demo-key"),)
+    async with opened(simulator.url, clock) as (api, _):
+        with pytest.raises(ApiError, match=r"^not JSON but text/\[redacted\]$"):
+            await ask(api, clock)
+
+
 async def test_retry_after_is_handed_on(simulator: Simulator, clock: ManualClock) -> None:
     """What the API asks for with a 429 is known to whoever plans the next poll."""
     simulator.rules = (Rule("servers", "status", "429", retry_after="7"),)

@@ -44,6 +44,23 @@ def test_an_outage_costs_no_more_than_peace(fault: str, *, is_cold: bool) -> Non
     run(scenario)
 
 
+def test_a_429_stops_what_is_under_way() -> None:
+    """Usage is between its two requests when servers are told to stay away: the second waits."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        async with staged(clock, servers=3) as (stage, service):
+            rules = ("servers:status=429:count=1:retry_after=120", "usage:latency=1")
+            stage.simulator.rules = [Rule.parse(rule) for rule in rules]
+            async with service.serving():
+                await clock.sleep(130)
+        first, *_ = stage.simulator.requests
+        seconds = [round((r.at - first.at).total_seconds()) for r in stage.simulator.requests]
+        assert [0, 0] == [second for second in seconds if second < 120]
+        assert 5 == len(seconds)
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_revoked_key_is_hardly_tried(status: int) -> None:
     """A key that is refused for a day costs at most 110 requests for each collector."""

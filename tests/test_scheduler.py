@@ -291,6 +291,95 @@ def test_no_step_of_the_clock_shortens_a_pause() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("step", [-86_400, -3600, -20, 3600])
+def test_a_step_while_a_poll_runs_stops_nothing(step: float) -> None:
+    """Its next turn was planned in the old time."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        collector = Scripted(seconds=7)
+        async with at_work(clock, a=[collector]):
+            await asyncio.sleep(3)
+            clock.step(step)
+            await asyncio.sleep(190)
+        assert 3 <= len(collector.asked) <= 5
+
+    run(scenario)
+
+
+def test_a_429_after_a_step_back_stops_nobody() -> None:
+    """Staying away is reckoned from true seconds, not from a plan made in the old time."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        limited = Scripted(lambda asked: RateLimitedError("429", 5.0) if asked == 2 else 100)
+        other = Scripted(interval=900)
+        async with at_work(clock, a=[limited, other]):
+            await asyncio.sleep(10)
+            clock.step(-86_400)
+            await asyncio.sleep(6 * 3600)
+        assert len(other.asked) in {24, 25}
+
+    run(scenario)
+
+
+def test_a_shorter_limit_does_not_end_a_longer_one() -> None:
+    """Two collectors are told to stay away, one for a quarter of an hour: both do."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        longer = Scripted(lambda asked: RateLimitedError("429", 900.0) if asked == 1 else 100)
+        shorter = Scripted(
+            lambda asked: RateLimitedError("429", None) if asked == 1 else 100, seconds=1
+        )
+        async with at_work(clock, a=[longer, shorter]) as stage:
+            await asyncio.sleep(910)
+        assert ([0, 900], [0, 900]) == (longer.after(stage.start), shorter.after(stage.start))
+
+    run(scenario)
+
+
+def test_a_failure_before_the_end_of_a_content_does_not_delay_the_next() -> None:
+    """The month's first poll comes in time, whatever became of the last one before."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        ends = clock.now() + timedelta(seconds=905)
+        collector = Scripted(
+            lambda asked: ConnectError("down") if asked == 2 else 100, interval=900, ends=ends
+        )
+        async with at_work(clock, a=[collector]) as stage:
+            await asyncio.sleep(909)
+            collector.ends = ends + timedelta(days=30)
+            await asyncio.sleep(902)
+        assert [0, 900, 910, 1810] == collector.after(stage.start)
+
+    run(scenario)
+
+
+def test_what_ended_on_its_way_is_asked_for_again() -> None:
+    """A poll that runs over the month's end brings what is over: the next comes soon."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        ends = clock.now() + timedelta(seconds=5)
+        collector = Scripted(seconds=12, interval=900, ends=ends)
+        async with at_work(clock, a=[collector]) as stage:
+            await asyncio.sleep(16)
+            collector.ends = ends + timedelta(days=30)
+            await asyncio.sleep(20)
+        assert [0, 17] == collector.after(stage.start)
+
+    run(scenario)
+
+
+def test_answers_that_never_agree_are_asked_for_on_the_grid() -> None:
+    """One that contradicts the doubted one is doubted as well, but no reason for ever more."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        collector = Scripted(lambda asked: 100 if asked == 1 else (0, 4)[asked % 2], interval=900)
+        async with at_work(clock, a=[collector]) as stage:
+            await asyncio.sleep(3600)
+        assert [0, 900, 915, 1815, 2715] == collector.after(stage.start)
+
+    run(scenario)
+
+
 def test_what_is_missing_is_asked_for_sooner() -> None:
     """With a long interval and nothing to serve, the first retries do not wait for its end."""
 

@@ -87,9 +87,10 @@ class PollPlanned(CollectorEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingDropped(CollectorEvent):
-    """The last reading grew too old, or its month ended: its series end."""
+    """The last reading grew too old, or is over by itself, as its month: its series end."""
 
     age_seconds: float
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,6 +108,7 @@ class Logs:
         self._failing: dict[tuple[str, str], Failing] = {}
         self._rejecting: set[tuple[str, str]] = set()
         self._begun: set[tuple[str, str]] = set()
+        self._held: dict[tuple[str, str], float] = {}
 
     def __call__(self, event: Event) -> None:
         """Writes what an event is worth."""
@@ -123,14 +124,7 @@ class Logs:
             case Accepted() as accepted:
                 self._note_accepted(event, accepted)
             case Held() as held:
-                _write(
-                    logging.WARNING,
-                    "answer held, asking again",
-                    event,
-                    reason=held.reason,
-                    records=held.records,
-                    last_records=held.last_records,
-                )
+                self._note_held(event, held)
             case ApiError() as error:
                 self._note_failed(event, error)
 
@@ -157,6 +151,20 @@ class Logs:
             self._rejecting.remove(pair)
             _write(logging.INFO, "no more bad records", event)
 
+    def _note_held(self, event: PollEnded, held: Held) -> None:
+        now, pair = self._clock.monotonic(), (event.account, event.collector)
+        level = logging.DEBUG
+        if now - self._held.get(pair, -REMINDER_SECONDS) >= REMINDER_SECONDS:
+            level, self._held[pair] = logging.WARNING, now
+        _write(
+            level,
+            "answer held, asking again",
+            event,
+            reason=held.reason,
+            records=held.records,
+            last_records=held.last_records,
+        )
+
     def _note_failed(self, event: PollEnded, error: ApiError) -> None:
         now = self._clock.monotonic()
         pair = event.account, event.collector
@@ -180,7 +188,8 @@ class Logs:
     @_note.register
     def _(self, event: ReadingDropped) -> None:
         age = f"{event.age_seconds:.0f}"
-        _write(logging.WARNING, "reading dropped, its series end", event, age_seconds=age)
+        level = logging.DEBUG if event.is_over else logging.WARNING
+        _write(level, "reading dropped, its series end", event, age_seconds=age)
 
     @_note.register
     def _(self, event: PollOverdue) -> None:

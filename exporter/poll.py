@@ -13,7 +13,7 @@ from exporter.api import MAX_ATTEMPTS, Api
 from exporter.clock import Clock
 from exporter.collectors.base import Answer, Collector
 from exporter.errors import ApiError, UnexpectedError
-from exporter.events import Accepted, Held, HeldReason, Listener, Outcome, PollEnded, PollStarted
+from exporter.events import Accepted, Held, Listener, Outcome, PollEnded, PollStarted
 from exporter.snapshot import Reading, Store
 
 MAX_POLL_SECONDS = 25.0
@@ -107,9 +107,9 @@ class Poller:
     def _judge(self, answer: Answer[Any], last: Reading | None, reading: Reading) -> Outcome:
         """Holds an answer that lost most of its records, until the next one agrees with it."""
         doubt = self._doubt(answer, last) if last else None
-        if last and doubt and not self._is_confirmed(answer):
+        if doubt and not self._is_confirmed(answer):
             self._held = answer
-            return Held(doubt, records=answer.records, last_records=last.records)
+            return doubt
         self._held = None
         changed = self._store.accept(self.account, self.collector.name, reading)
         return Accepted(answer.records, rejected=answer.rejected, changed=changed)
@@ -119,14 +119,15 @@ class Poller:
         held = self._held
         return held is not None and not (self._doubt(answer, held) or self._doubt(held, answer))
 
-    def _doubt(self, answer: Answer[Any], before: Answer[Any] | Reading) -> HeldReason | None:
+    def _doubt(self, answer: Answer[Any], before: Answer[Any] | Reading) -> Held | None:
         """What is suspicious about an answer after what was said before."""
-        if not self.collector.is_comparable(before.content, answer.content):
-            return None
-        if before.records and not answer.records:
-            return "empty"
-        if before.records >= MIN_COMPARED_RECORDS and answer.records < before.records / 2:
-            return "shrunk"
+        sizes = self.collector.sizes(before.content, before.records)
+        for part, now in self.collector.sizes(answer.content, answer.records).items():
+            last = sizes.get(part, 0)
+            if last and not now:
+                return Held("empty", records=now, last_records=last)
+            if last >= MIN_COMPARED_RECORDS and now < last / 2:
+                return Held("shrunk", records=now, last_records=last)
         return None
 
 

@@ -125,7 +125,12 @@ class Store:
 
     def _drop_expired(self) -> None:
         for key, slot in self._slots.items():
-            if slot.reading is None or slot.dropped or not self._is_expired(slot, slot.reading):
+            if slot.reading is None or slot.dropped:
+                continue
+            age = self._clock.monotonic() - slot.reading.monotonic
+            until = slot.collector.valid_until(slot.reading.content)
+            is_over = until is not None and self._clock.now() >= until
+            if age < slot.collector.drop_seconds and not is_over:
                 continue
             self._slots[key] = replace(slot, dropped=True, content_blocks={})
             self._bodies = {}
@@ -133,16 +138,10 @@ class Store:
                 ReadingDropped(
                     account=slot.account,
                     collector=slot.collector.name,
-                    age_seconds=self._clock.monotonic() - slot.reading.monotonic,
+                    age_seconds=age,
+                    is_over=is_over,
                 )
             )
-
-    def _is_expired(self, slot: Slot, reading: Reading) -> bool:
-        until = slot.collector.valid_until(reading.content)
-        age = self._clock.monotonic() - reading.monotonic
-        return age >= slot.collector.drop_seconds or (
-            until is not None and self._clock.now() >= until
-        )
 
 
 def _empty(account: str, collector: Collector[Any, Any]) -> Slot:

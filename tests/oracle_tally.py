@@ -31,8 +31,11 @@ class Tally:
             # began since the last reading.
             is_unknown = told not in self._highest and (newest is None or told < newest)
             highest = self._highest.setdefault(told, {})
+            last = self._last.get(told)
             for key, amount in used.amounts.items():
-                mark = amount if is_unknown else highest.get(key, NOTHING)
+                # Nor was what a cell had before it could be read for the first time.
+                is_first = key not in highest and last is not None and _is_unreadable(last, key)
+                mark = amount if is_unknown or is_first else highest.get(key, NOTHING)
                 highest[key] = Amount(*map(max, amount, mark))
                 self._gain(key, mark, highest[key])
             self._corrections += _fallen(self._last.get(told), used)
@@ -71,8 +74,12 @@ def _amounts(used: Used | None) -> Iterator[tuple[Key, Amount]]:
     yield from used.amounts.items() if used else ()
 
 
+def _is_unreadable(used: Used, key: Key) -> bool:
+    return key in used.unreadable or (key[0], "") in used.unreadable
+
+
 def _is_lower(now: Used, key: Key, before: Amount) -> bool:
-    if key in now.unreadable or (key[0], "") in now.unreadable:
+    if _is_unreadable(now, key):
         return False
     amount = now.amounts.get(key, NOTHING)
     return (

@@ -168,12 +168,17 @@ def test_collectors_are_told_apart(clock: ManualClock) -> None:
 
 
 def test_held_answer_is_told(clock: ManualClock) -> None:
-    """Each doubted answer is a warning with both counts, and ends no failure."""
+    """A doubted answer is a warning with both counts, one in 15 minutes, and ends no failure."""
     told = Told(clock)
     told(failed())
     held = 'level=warning msg="answer held, asking again" reason=shrunk records=3 last_records=120'
-    assert [held] == told(ended(Held("shrunk", records=3, last_records=120)))
+    doubted = ended(Held("shrunk", records=3, last_records=120))
+    assert [held] == told(doubted)
     assert [] == told(failed())
+    clock.advance(899)
+    assert [] == told(doubted)
+    clock.advance(1)
+    assert [held] == told(doubted)
 
 
 def test_rejected_records_are_told_when_they_start_and_stop(clock: ManualClock) -> None:
@@ -188,10 +193,11 @@ def test_rejected_records_are_told_when_they_start_and_stop(clock: ManualClock) 
 
 
 def test_dropped_reading_is_told(clock: ManualClock) -> None:
-    """The end of a reading's series is a warning with its age."""
-    dropped = ReadingDropped(**PAIR, age_seconds=600.4)
+    """The end of a reading's series is a warning with its age; the end of a month is none."""
+    dropped = ReadingDropped(**PAIR, age_seconds=600.4, is_over=False)
     expected = 'level=warning msg="reading dropped, its series end" age_seconds=600'
     assert [expected] == Told(clock)(dropped)
+    assert [] == Told(clock)(ReadingDropped(**PAIR, age_seconds=600.4, is_over=True))
 
 
 def test_overdue_poll_is_told(clock: ManualClock) -> None:

@@ -259,6 +259,28 @@ async def test_a_fallen_answer_is_held_and_then_believed(
         }
 
 
+async def test_a_closed_month_that_vanishes_is_held(
+    configure: Configure, simulator: Simulator, clock: ManualClock
+) -> None:
+    """The month before is guarded like this one, though the answer is about both."""
+    clock.simulated.set(datetime(2026, 4, 2, 12, tzinfo=UTC))
+
+    def lose_march(_: str, payload: Payload) -> Payload:
+        is_march = simulator.requests[-1].query["start_date"] == "2026-03-01"
+        return {"data": []} if is_march else payload
+
+    async with polling(configure(), clock) as (service, _, usage):
+        await usage.poll()
+        shown = samples(service, "wlvpn_usage_previous_month_bytes", "pop", "country_code")
+        simulator.rewrite = lose_march
+        clock.advance(3600)
+        assert Held("empty", records=0, last_records=len(shown)) == await usage.poll()
+        simulator.rewrite = None
+        assert isinstance(await usage.poll(), Accepted)
+        again = samples(service, "wlvpn_usage_previous_month_bytes", "pop", "country_code")
+        assert shown.keys() == again.keys()
+
+
 async def test_a_second_loss_is_no_agreement(
     configure: Configure, simulator: Simulator, clock: ManualClock
 ) -> None:

@@ -137,7 +137,7 @@ def test_a_reading_grows_stale_and_is_dropped(
     assert store.is_stale("a", name)
     page(store)
     [dropped] = events
-    assert ReadingDropped(account="a", collector=name, age_seconds=drop) == dropped
+    assert ReadingDropped(account="a", collector=name, age_seconds=drop, is_over=False) == dropped
 
 
 def test_a_dropped_reading_comes_back(
@@ -165,7 +165,7 @@ def test_the_same_content_comes_back_after_a_drop(
 
 
 def test_usage_ends_with_its_month(
-    store: Store, accept: Callable[..., bool], clock: ManualClock
+    store: Store, accept: Callable[..., bool], clock: ManualClock, events: list[Event]
 ) -> None:
     """However young, a month's usage is not the next month's; the observed counter stays."""
     clock.advance((datetime(2026, 3, 31, 23, 59, tzinfo=UTC) - clock.now()) / timedelta(seconds=1))
@@ -176,6 +176,7 @@ def test_usage_ends_with_its_month(
     assert "month_to_date" not in page(store)
     assert "previous_month" not in page(store)
     assert "wlvpn_usage_observed_bytes_total{" in page(store)
+    assert [True] == [event.is_over for event in events if isinstance(event, ReadingDropped)]
 
 
 def test_a_vanished_server_vanishes_at_once(store: Store, accept: Callable[..., bool]) -> None:

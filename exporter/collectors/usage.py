@@ -6,8 +6,8 @@ back at the month's end and when the API corrects itself, so `rate()` over them 
 observed counters are there for that. The month before is asked for until it has settled.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -106,11 +106,13 @@ class MonthUsage:
         month: which.
         cells: in the order of their keys.
         unreadable: keys that have a bad record: not served, but they did not fall either.
+        records: how many the API sent, before they were summed; not what makes a change.
     """
 
     month: Month
     cells: tuple[Cell, ...]
     unreadable: frozenset[Key] = frozenset()
+    records: int = field(default=0, compare=False)
 
     @property
     def growth(self) -> dict[Key, Growth]:
@@ -340,7 +342,8 @@ class UsageCollector(Collector[Usage, Gains]):
             max_records=self.options.max_records,
         )
         cells = _sum(sifted, self.options.detail)
-        return MonthUsage(month, cells, unreadable=frozenset(map(_cleaned, sifted.bad))), sifted
+        unreadable = frozenset(map(_cleaned, sifted.bad))
+        return MonthUsage(month, cells, unreadable, records=len(sifted.records)), sifted
 
     def first_tally(self) -> Gains:
         """Nothing seen yet."""
@@ -349,10 +352,12 @@ class UsageCollector(Collector[Usage, Gains]):
     def count(self, tally: Gains, *, last: Usage | None, content: Usage) -> Gains:
         """Adds what each month of the reading gained over its high water marks.
 
-        A month that began since the last reading counts from 0; what the first reading tells, and
-        what one tells of older months, was not observed.
+        A month that began since the last reading counts from 0. Not observed is what the first
+        reading tells, what one tells of older months, and what a cell had when it was unreadable.
         """
         observed, marks = dict(tally.observed), dict(tally.marks)
+        before = (last.previous.usage, last.current) if last else ()
+        unreadable = {usage.month: usage.unreadable for usage in before}
         for usage in (content.previous.usage, content.current):
             if usage.month in marks:
                 known = marks[usage.month]
@@ -364,20 +369,23 @@ class UsageCollector(Collector[Usage, Gains]):
             }
             marks[usage.month] = {**known, **risen}
             for key, growth in usage.growth.items():
-                gain = growth.over(known.get(key, _NONE))
+                was_unreadable = unreadable.get(usage.month, frozenset()) & {key, Key(key.pop, "")}
+                gain = growth.over(known.get(key, growth if was_unreadable else _NONE))
                 observed[key] = observed.get(key, _NONE).plus(gain)
-        # A clock that was wrong may show an older month again: its marks are kept for that.
-        oldest = max(marks).previous
-        kept = {month: mark for month, mark in marks.items() if month >= oldest}
+        # A clock that was wrong may show a month again: those next to this one keep their marks.
+        current = content.current.month
+        near = (current.previous, current, Month.of(current.end))
+        kept = {month: mark for month, mark in marks.items() if month in near}
         return Gains(observed, kept, tally.corrections + _corrections(last, content))
 
     def valid_until(self, content: Usage) -> datetime:
         """The month's end."""
         return content.current.month.end
 
-    def is_comparable(self, last: Usage, content: Usage) -> bool:
-        """Within one month; at its start the map is empty."""
-        return last.current.month == content.current.month
+    def sizes(self, content: Usage, records: int) -> Mapping[Hashable, int]:
+        """Those of each month: a new one, whose map is empty at first, had none to be compared."""
+        closed = content.previous.usage
+        return {content.current.month: records, closed.month: closed.records}
 
 
 def _entries(usage: Mapping[str, object]) -> Iterator[tuple[Key, object]]:

@@ -231,7 +231,7 @@ def test_readings_age_as_the_contract_says(
 def test_content_is_true_and_comparable_unless_a_collector_knows_better() -> None:
     """By default only age ends a reading, and any loss of records is suspicious."""
     collector = CupsCollector(Options())
-    assert (None, True) == (collector.valid_until(()), collector.is_comparable((), ()))
+    assert (None, {"": 7}) == (collector.valid_until(()), collector.sizes((), 7))
 
 
 async def test_a_collector_needs_no_more_than_its_module() -> None:

@@ -335,12 +335,21 @@ async def test_when_the_month_before_was_asked_for_is_not_content() -> None:
 
 
 async def test_a_reading_is_true_until_its_month_ends() -> None:
-    """And it is compared only with one of the same month."""
+    """Then another one begins, with no records to lose."""
     api, collector = RecordedApi("usage.json"), make()
     march = await api.poll(collector, now=NOON)
-    april = await api.poll(collector, now=datetime(2026, 4, 1, tzinfo=UTC), last=march)
     assert datetime(2026, 4, 1, tzinfo=UTC) == collector.valid_until(march)
-    assert [True, False] == [collector.is_comparable(march, other) for other in (march, april)]
+
+
+@pytest.mark.parametrize("detail", ["pop_country", "pop", "total"])
+async def test_each_month_has_its_records(detail: Detail) -> None:
+    """However they are summed: a closed month is compared with itself while it was open."""
+    api, collector = RecordedApi("usage.json"), make(detail)
+    march = await api.poll(collector, now=NOON)
+    api.answers = {"current": [], "previous": "usage.json"}
+    april = await api.poll(collector, now=datetime(2026, 4, 1, tzinfo=UTC), last=march)
+    assert {FEBRUARY: 0, MARCH: 3} == collector.sizes(march, 3)
+    assert {MARCH: 3, APRIL: 0} == collector.sizes(april, 0)
 
 
 def test_options_have_their_defaults() -> None:
@@ -375,6 +384,11 @@ def march(**values: int) -> Usage:
 
 def april(previous: dict[str, int], **values: int) -> Usage:
     return reading(APRIL, values, previous)
+
+
+def unreadable(month: Month, pop: str, country_code: str) -> MonthUsage:
+    """A month of which one cell, or a whole POP, could not be read."""
+    return MonthUsage(month, (), frozenset({Key(pop, country_code)}))
 
 
 def tally(*readings: Usage) -> Gains:
@@ -445,6 +459,35 @@ OBSERVED: dict[str, tuple[list[Usage], dict[str, int], int]] = {
     "the clock steps forth over the month's end and back": (
         [march(par=1000), april({"par": 1000}), march(par=1010), april({"par": 1010}, par=7)],
         {"par": 17},
+        0,
+    ),
+    "unreadable at first": (
+        [Usage(unreadable(MARCH, "par", "FR"), march().previous), march(par=9), march(par=11)],
+        {"par": 2},
+        0,
+    ),
+    "a POP unreadable at first": (
+        [Usage(unreadable(MARCH, "par", ""), march().previous), march(par=9), march(par=11)],
+        {"par": 2},
+        0,
+    ),
+    "unreadable meanwhile": (
+        [march(par=5), Usage(unreadable(MARCH, "par", "FR"), march().previous), march(par=11)],
+        {"par": 6},
+        0,
+    ),
+    "closed and unreadable at first": (
+        [
+            Usage(month_of(APRIL, {}), Previous(unreadable(MARCH, "par", "FR"), at=NOON)),
+            april({"par": 500}),
+            april({"par": 501}),
+        ],
+        {"par": 1},
+        0,
+    ),
+    "the clock was months ahead for once": (
+        [march(par=5), reading(Month(2026, 8), {}, {}), march(par=6), march(par=9)],
+        {"par": 3},
         0,
     ),
     "a month without a poll": (

@@ -7,6 +7,8 @@ import re
 import socket
 from contextlib import ExitStack
 
+from exporter.source import given
+
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[^\[\]:\s]*)):(?P<port>[0-9]{1,5})")
 
 
@@ -18,7 +20,7 @@ def parse_address(text: str) -> tuple[str | None, int]:
     """
     found = _ADDRESS.fullmatch(text)
     if not found or int(found["port"]) > 65535:
-        raise ValueError(f"{text!r} is not an address: write host:port such as 0.0.0.0:11940")
+        raise ValueError(f"{given(text)} is not an address: write host:port such as 0.0.0.0:11940")
     return found["v6"] or found["host"] or None, int(found["port"])
 
 

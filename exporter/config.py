@@ -22,7 +22,7 @@ from exporter.collectors.base import Collector
 from exporter.errors import ConfigError
 from exporter.key import Key
 from exporter.settings import DEFAULT_ACCOUNT, Account, Settings, options
-from exporter.source import PREFIX, complete, nearest, shown
+from exporter.source import PREFIX, complete, given, nearest, shown
 from exporter.webconfig import Rules
 
 # Kubernetes gives every pod such variables for a Service that is called wlvpn-something.
@@ -166,7 +166,7 @@ def _target(name: str, account: Account) -> Target:
     except ConfigError as error:
         problems += error.problems
     if account.ca_file and not _is_readable_pem(account.ca_file):
-        problems.append(f"ca_file: {shown(account.ca_file)} is not a readable PEM file")
+        problems.append(f"ca_file: {given(account.ca_file)} is not a readable PEM file")
     if problems:
         raise ConfigError(problems)
     collectors = account.collectors
@@ -197,7 +197,7 @@ def _key(account: Account) -> Key:
     if account.api_key:
         source, key = "api_key", Key(account.api_key.get_secret_value)
     elif account.api_key_file:
-        source = f"api_key_file: {shown(account.api_key_file)}"
+        source = f"api_key_file: {given(account.api_key_file)}"
         try:
             key = Key(partial(_read_key, account.api_key_file))
         except OSError as error:

@@ -5,13 +5,14 @@ Source: "Authentication" in the White Label VPN API documentation.
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 USER = "api-key"
 
 _WORD = re.compile(r"[!-~]+")
 _ESCAPE = re.compile(r"%[0-9A-F]{2}")
+_URL_SAFE = str.maketrans("+/", "-_")
 
 
 class Key:
@@ -24,6 +25,7 @@ class Key:
     def __init__(self, read: Callable[[], str]) -> None:
         self._read = read
         self._text = read()
+        self._former: set[str] = set()
 
     def __repr__(self) -> str:
         return "Key(...)"
@@ -48,14 +50,27 @@ class Key:
             text = self._read()
         except (OSError, UnicodeDecodeError):
             return
-        if _WORD.fullmatch(text):
+        if _WORD.fullmatch(text) and text != self._text:
+            # A request that is on its way may still bring the old one back.
+            self._former.add(self._text)
             self._text = text
 
     def redact(self, text: str) -> str:
-        """Takes the key out of visible text, also base64 and URL encoded."""
-        alone = base64.b64encode(self._text.encode()).decode()
-        upper = quote(self._text, safe="")
-        lower = _ESCAPE.sub(lambda escape: escape[0].lower(), upper)
-        for form in (self._encoded, alone, self._text, upper, lower):
-            text = text.replace(form, "[redacted]")
+        """Takes the key, and those before it, out of visible text: also base64 and URL encoded."""
+        for key in (self._text, *self._former):
+            for form in _forms(key):
+                text = re.sub(form, "[redacted]", text)
         return text
+
+
+def _forms(key: str) -> Iterator[str]:
+    """Patterns of what a key may look like, the longest first where one holds another."""
+    for plain in (f"{USER}:{key}", key):
+        encoded = base64.b64encode(plain.encode()).decode().rstrip("=")
+        for form in (encoded, encoded.translate(_URL_SAFE)):
+            yield f"{re.escape(form)}={{0,2}}"  # the padding may be left out
+    yield re.escape(key)
+    for safe in ("", "/"):
+        upper = quote(key, safe=safe)
+        yield re.escape(upper)
+        yield re.escape(_ESCAPE.sub(lambda escape: escape[0].lower(), upper))

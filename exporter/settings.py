@@ -31,7 +31,7 @@ from exporter.address import parse_address
 from exporter.collectors import ALL
 from exporter.collectors.base import Whole
 from exporter.duration import format_duration
-from exporter.source import PREFIX
+from exporter.source import PREFIX, given
 
 DEFAULT_ACCOUNT = "default"
 
@@ -172,7 +172,7 @@ class Account(Section):
     @field_validator("proxy_url")
     @classmethod
     def _is_proxy(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not _PROXY.fullmatch(url.get_secret_value()):
+        if url and not _is_proxy(url.get_secret_value()):
             raise ValueError("not a proxy: write its URL, such as http://proxy.example:3128")
         return url
 
@@ -181,7 +181,8 @@ class Account(Section):
     def _are_codes(cls, countries: tuple[str, ...]) -> tuple[str, ...]:
         for code in countries:
             if not _COUNTRY.fullmatch(code):
-                raise ValueError(f"{code!r} is not a country: write two-letter codes such as FR,US")
+                told = given(code)
+                raise ValueError(f"{told} is not a country: write two-letter codes such as FR,US")
         return tuple(dict.fromkeys(code.upper() for code in countries))
 
     @model_validator(mode="after")
@@ -283,6 +284,15 @@ def options(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> It
             yield from options(kind, (*path, name))
         elif name != "accounts":
             yield Option((*path, name), field)
+
+
+def _is_proxy(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return bool(host and _PROXY.fullmatch(url))
 
 
 def _is_loopback(host: str) -> bool:

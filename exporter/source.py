@@ -19,6 +19,8 @@ SECRETS_DIRECTORY = "/run/secrets"
 # YAML's own messages quote names, and a key in the wrong place may be taken for one.
 _QUOTED = re.compile(r" '[^']{4,}.*")
 
+_SHORT = 15  # characters: an IPv4 address has as many, and a key more
+
 Section = dict[str, Any]
 
 
@@ -49,6 +51,14 @@ def shown(text: object) -> str:
     return plain if plain.isprintable() else repr(plain)
 
 
+def given(value: object) -> str:
+    """Writes what an option was given, but not what may be a key in the wrong place."""
+    text = str(value)
+    if len(text) > _SHORT and not (Path(text).is_absolute() or Path(text).suffix):
+        return "what it was given"
+    return shown(text) or "nothing"
+
+
 def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
     """Gives the mend for an unknown name: the known one that is like it, or something else."""
     found = get_close_matches(name, sorted(known), n=1)
@@ -73,13 +83,17 @@ def _read_secrets() -> Section:
     """Finds the key's file, so that it can be read again, as any key file."""
     for directory in (os.environ.get("CREDENTIALS_DIRECTORY"), SECRETS_DIRECTORY):
         file = Path(directory or "") / f"{PREFIX}API_KEY".lower()
-        if directory and file.is_file():
+        try:
+            found = bool(directory) and file.is_file()
+        except OSError:  # a directory that is not for us
+            found = False
+        if found:
             return {"api_key_file": str(file)}
     return {}
 
 
 def _read_options(path: Path) -> Section:
-    told = f"config.file: {shown(path)}"
+    told = f"config.file: {given(path)}"
     read = read_yaml(path, told)
     if "config" in read:
         raise ConfigError([f"{told}: it cannot name another file: remove `config`"])

@@ -159,11 +159,11 @@ def samples(page: str, name: str) -> dict[str, float]:
         ),
         (
             ["simulate", "--listen-address", "here"],
-            "--listen-address: 'here' is not an address: write host:port such as 0.0.0.0:11940",
+            "--listen-address: here is not an address: write host:port such as 0.0.0.0:11940",
         ),
         (
             ["--countries", "FRA", "--base-url", "https://x"],
-            "countries: 'FRA' is not a country: write two-letter codes such as FR,US",
+            "countries: FRA is not a country: write two-letter codes such as FR,US",
         ),
         (
             ["check", "--base-url", "http://api.wlvpn.com"],
@@ -253,7 +253,7 @@ async def test_start_with_everything_wrong(env: Variables) -> None:
     assert (2, "") == (code, out)
     assert [
         "wlvpn-exporter: WLVPN_CONTRIES: unknown variable: did you mean WLVPN_COUNTRIES?",
-        "wlvpn-exporter: countries: 'FRA' is not a country: write two-letter codes such as FR,US",
+        "wlvpn-exporter: countries: FRA is not a country: write two-letter codes such as FR,US",
         "wlvpn-exporter: log.level: Input should be 'debug', 'info', 'warning' or 'error'",
     ] == err.splitlines()
 

@@ -182,9 +182,12 @@ def test_first_source_that_names_a_key_wins(
     assert header(f"key-{highest}") == found(flags)["default"].key.header
 
 
-def test_credentials_directory_without_a_key_says_nothing(monkeypatch: Patch) -> None:
-    """A secrets directory that holds other things, or is missing, is passed over."""
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/nonexistent")
+@pytest.mark.parametrize("directory", ["/nonexistent", "n" * 300], ids=["missing", "impossible"])
+def test_credentials_directory_without_a_key_says_nothing(
+    directory: str, monkeypatch: Patch
+) -> None:
+    """A secrets directory that holds other things, is missing or not for us, is passed over."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", directory)
     assert header("yaml") == found(write("api_key: yaml"))["default"].key.header
 
 
@@ -558,7 +561,7 @@ def test_refuses_telemetry_paths(path: str) -> None:
 @pytest.mark.parametrize("address", ["11940", "localhost", "::1:11940", "[::1]", ":99999", "a:b"])
 def test_refuses_listen_addresses(address: str) -> None:
     """An address is a host and a port, the host of IPv6 in brackets."""
-    expected = f"{address!r} is not an address: write host:port such as 0.0.0.0:11940"
+    expected = f"{address} is not an address: write host:port such as 0.0.0.0:11940"
     flags = {"api_key": "the-key", "web.listen_address": address}
     assert (f"web.listen_address: {expected}",) == problems(flags)
 
@@ -610,7 +613,7 @@ def test_refuses_key_files(content: bytes, expected: str) -> None:
         ("missing", "missing cannot be read: No such file or directory"),
         ("file/key", "file/key cannot be read: Not a directory"),
         ("loop", "loop cannot be read: Too many levels of symbolic links"),
-        ("n" * 300, f"{'n' * 300} cannot be read: File name too long"),
+        ("n" * 300, "what it was given cannot be read: File name too long"),
     ],
     ids=["directory", "missing", "not a directory", "loop", "long"],
 )
@@ -792,7 +795,17 @@ def test_the_file_cannot_name_another() -> None:
     assert (expected,) == problems(write("api_key: k\nconfig: {file: other.yml}"))
 
 
-@pytest.mark.parametrize("url", ["proxy.example", "ftp://proxy.example", "http://", "http://a b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "proxy.example",
+        "ftp://proxy.example",
+        "http://",
+        "http://a b",
+        "http://a:99999",
+        "http://[::1",
+    ],
+)
 def test_refuses_what_is_no_proxy(url: str, monkeypatch: Patch) -> None:
     """Not only the first poll tells."""
     monkeypatch.setenv("WLVPN_PROXY_URL", url)

@@ -13,6 +13,7 @@ from exporter.key import Key
 
 CANARY = "c4n/ry+K3y=="
 ALONE = base64.b64encode(CANARY.encode()).decode()
+URL_SAFE = str.maketrans("+/", "-_")
 PAIR = base64.b64encode(f"api-key:{CANARY}".encode()).decode()
 
 
@@ -72,6 +73,14 @@ def test_a_rotated_key_is_read_again(key_file: Path) -> None:
     assert Key(lambda: "second").header == key.header
 
 
+def test_a_key_that_was_replaced_is_taken_out_too(key_file: Path) -> None:
+    """A request that was on its way with it may still be answered, and quoted."""
+    key = Key(key_file.read_text)
+    key_file.write_text("second", encoding="utf-8")
+    key.reread()
+    assert "no [redacted], no [redacted]" == key.redact("no first, no second")
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\n", b"two words", b"\xff\xfe", b"half\x00"],
@@ -108,10 +117,16 @@ def test_a_file_that_never_was_is_told(tmp_path: Path) -> None:
         "header": (f"got Basic {PAIR}", "got Basic [redacted]"),
         "lower": ("?key=c4n%2fry%2bK3y%3d%3d&a=1", "?key=[redacted]&a=1"),
         "URL-encoded": ("?key=c4n%2Fry%2BK3y%3D%3D&a=1", "?key=[redacted]&a=1"),
+        "unpadded": (f"bad key {ALONE.rstrip('=')}!", "bad key [redacted]!"),
+        "URL-safe": (f"got {PAIR.translate(URL_SAFE)}", "got [redacted]"),
+        "slash": ("?key=c4n/ry%2BK3y%3D%3D&a=1", "?key=[redacted]&a=1"),
         "innocent": ("no such account", "no such account"),
         "empty": ("", ""),
     }.values(),
-    ids=["raw", "twice", "base64", "header", "lower", "URL-encoded", "innocent", "empty"],
+    ids=[
+        *("raw", "twice", "base64", "header", "lower", "URL-encoded", "unpadded", "URL-safe"),
+        *("slash", "innocent", "empty"),
+    ],
 )
 def test_the_key_is_taken_out_of_foreign_text(told: str, expected: str) -> None:
     """An error that quotes the key loses it in each of its forms."""

@@ -15,6 +15,7 @@ from exporter.errors import ConfigError, UnauthorizedError
 from exporter.events import Accepted
 from exporter.key import Key
 from exporter.service import Service
+from exporter.settings import options
 from exporter.simulator import Rule, Simulator
 from tests.manual_clock import ManualClock
 from tests.stage import forms
@@ -57,7 +58,6 @@ def refused(capsys: Capture, *words: str) -> str:
 @pytest.mark.parametrize(
     "name",
     [
-        "WLVPN_API_KEY",
         "WLVPN_API_KEYY",
         "WLVPN_KEY",
         "WLVPN_ACCOUNTS",
@@ -69,12 +69,8 @@ def refused(capsys: Capture, *words: str) -> str:
         "WLVPN_ACCOUNTS__DEFAULT__API_KEY",
         "WLVPN_COLLECTORS",
         "WLVPN_COLLECTORS__SERVERS",
-        "WLVPN_COLLECTORS__SERVERS__INTERVAL",
         "WLVPN_WEB",
-        "WLVPN_WEB__TELEMETRY_PATH",
-        "WLVPN_LOG__FORMAT",
-        "WLVPN_BASE_URL",
-        "WLVPN_PROXY_URL",
+        *(option.variable for option in options()),
     ],
 )
 @pytest.mark.parametrize("source", ["environment", ".env"])

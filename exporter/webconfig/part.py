@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.source import nearest, shown
+from exporter.source import given, nearest, shown
 
 T = TypeVar("T")
 Stamp = tuple[int, int, int] | None
@@ -33,7 +33,7 @@ class Look:
     """
 
     def __init__(self, path: Path) -> None:
-        self.told = f"web.config.file: {shown(path)}"
+        self.told = f"web.config.file: {given(path)}"
         self.directory = path.parent
         self.problems: list[str] = []
         self.stamps: dict[Path, Stamp] = {path: stamp(path)}

@@ -20,7 +20,7 @@ from tests.oracle import Endpoint, Oracle
 from tests.stage import Stage, staged
 from tests.virtual_loop import VirtualClock, run
 
-START = datetime(2026, 3, 30, 9, 0, tzinfo=UTC)
+START = datetime(2026, 3, 30, 18, 0, tzinfo=UTC)
 FAULTS = "*:any:probability=0.2"
 STEPS_SECONDS = (20.0, -40.0, 20.0)
 """The wall clock is set three times, and is right again after the last."""

@@ -223,6 +223,21 @@ LIES: dict[str, tuple[str, str, str]] = {
     "another time to live": (f"_ttl_seconds{POLLS} 600.0", f"_ttl_seconds{POLLS} 900.0", "live"),
     "wrong records": (f"wlvpn_records{POLLS} 2.0", f"wlvpn_records{POLLS} 3.0", "3.0 records"),
     "no records": (f"wlvpn_records{POLLS} 2.0\n", "", "a success without records"),
+    "an attempt to come": (
+        f"wlvpn_last_attempt_timestamp_seconds{POLLS} 1.7737488e+09",
+        f"wlvpn_last_attempt_timestamp_seconds{POLLS} 1.7737498e+09",
+        "the last attempt is in the future",
+    ),
+    "an attempt before the success": (
+        f"wlvpn_last_attempt_timestamp_seconds{POLLS} 1.7737488e+09",
+        f"wlvpn_last_attempt_timestamp_seconds{POLLS} 1.7737478e+09",
+        "are not in this order",
+    ),
+    "wrong records of usage": (
+        'wlvpn_records{account="default",collector="usage"} 2.0',
+        'wlvpn_records{account="default",collector="usage"} 3.0',
+        "3.0 records",
+    ),
     "other bytes": (
         f"wlvpn_usage_month_to_date_bytes{CELL} 480",
         f"wlvpn_usage_month_to_date_bytes{CELL} 481",
@@ -324,6 +339,17 @@ async def test_an_old_answer_after_a_newer_one_is_found(scene: Scene) -> None:
     assert "servers: the last success fell back" in scene.problems(old)
     mixed = with_content(new, old, CAPACITY)
     assert [problem for problem in scene.problems(mixed) if "is 0.05, not 0.06" in problem]
+
+
+async def test_a_newer_answer_than_the_last_success_is_found(scene: Scene) -> None:
+    """What was held, or not accepted, may not be shown either."""
+    old = scene.page()
+    scene.clock.advance(60)
+    await scene.poll(
+        "servers", servers_body(SERVERS | {"par-a01.wlvpn.com": PARIS | {"capacity": 6}})
+    )
+    mixed = with_content(old, scene.page(), CAPACITY)
+    assert [problem for problem in scene.problems(mixed) if "is 0.06, not 0.05" in problem]
 
 
 async def test_pages_without_polls_are_checked_by_their_content(scene: Scene) -> None:

@@ -94,14 +94,15 @@ def test_a_revoked_key_is_hardly_tried(status: int) -> None:
         ("Fri, 31 Dec 9999 23:59:59 GMT", 900),
     ],
 )
-def test_nobody_asks_before_retry_after(told: str, seconds: int) -> None:
+@pytest.mark.parametrize("limited", ["servers", "usage"])
+def test_nobody_asks_before_retry_after(limited: str, told: str, seconds: int) -> None:
     """After a 429 no collector of the account asks until it may, and then one does."""
 
     async def scenario(clock: VirtualClock) -> None:
         async with staged(clock, servers=3) as (stage, service), service.serving():
             await clock.sleep(890)
             after = f":retry_after={told}" if told else ""
-            stage.simulator.rules = [Rule.parse(f"servers:status=429:count=1{after}")]
+            stage.simulator.rules = [Rule.parse(f"{limited}:status=429:count=1{after}")]
             await clock.sleep(20)  # the poll after a quarter of an hour is the one refused
             requests = [r for r in stage.simulator.requests if r.status == 429]
             assert 1 == len(requests)

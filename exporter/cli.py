@@ -211,34 +211,36 @@ async def _run_once(settings: Settings, found: argparse.Namespace) -> int:
 def _healthcheck(found: argparse.Namespace) -> int:
     settings = load_logging(_flags(found))
     host, port = parse_address(settings.web.listen_address[0])
-    url = format_url(host or "127.0.0.1", port)
-    needs = _needs(settings)
-    kind: Callable[..., http.client.HTTPConnection] = http.client.HTTPConnection
-    if "TLS" in needs:
-        url, kind = url.replace("http", "https", 1), _Unverified
-    connection = kind(url.partition("://")[2], timeout=HEALTHCHECK_SECONDS)
-    try:
-        connection.request("GET", "/-/healthy")
-        told = connection.getresponse()
-        status, text = told.status, told.read().decode(errors="replace").strip()
-    except (OSError, UnicodeError, http.client.HTTPException) as error:
-        if "client certificates" in needs and _is_refusal(error):
-            status, text = 401, "it lives, and asks for a client certificate"
-        else:
-            status, text = 0, f"no answer: {type(error).__name__}"
-    finally:
-        connection.close()
-    _say(f"{url}/-/healthy: {text}")
+    address = format_url(host or "127.0.0.1", port).partition("://")[2]
+    file = settings.web.config.file
+    loaded = webconfig.load(file) if file else webconfig.Loaded(webconfig.Rules(), (), {})
+    needs = loaded.rules.needs
+    # A file that has been broken since need not say how we are served: the last good one said it.
+    schemes = ["https", "http"] if loaded.problems else ["https" if "TLS" in needs else "http"]
+    for scheme in schemes:
+        status, text = _ask_health(
+            scheme, address, asks_certificates="client certificates" in needs
+        )
+        if status in _ALIVE:
+            break
+    _say(f"{scheme}://{address}/-/healthy: {text}")
     return 0 if status in _ALIVE else 1
 
 
-def _needs(settings: Settings) -> frozenset[str]:
-    """What the exporter asks for; if its file has been broken since, TLS at least is likely."""
-    file = settings.web.config.file
-    loaded = webconfig.load(file) if file else None
-    if loaded is None:
-        return frozenset()
-    return loaded.rules.needs | ({"TLS"} if loaded.problems else set())
+def _ask_health(scheme: str, address: str, *, asks_certificates: bool) -> tuple[int, str]:
+    """The status, 0 without an answer, and what to tell people."""
+    kind = _Unverified if scheme == "https" else http.client.HTTPConnection
+    connection = kind(address, timeout=HEALTHCHECK_SECONDS)
+    try:
+        connection.request("GET", "/-/healthy")
+        told = connection.getresponse()
+        return told.status, told.read().decode(errors="replace").strip()
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
+        if asks_certificates and _is_refusal(error):
+            return 401, "it lives, and asks for a client certificate"
+        return 0, f"no answer: {type(error).__name__}"
+    finally:
+        connection.close()
 
 
 class _Unverified(http.client.HTTPSConnection):

@@ -20,6 +20,7 @@ SECRETS_DIRECTORY = "/run/secrets"
 _QUOTED = re.compile(r" '[^']{4,}.*")
 
 _SHORT = 15  # characters: an IPv4 address has as many, and a key more
+_LONGEST_SUFFIX = len(".yaml")
 
 Section = dict[str, Any]
 
@@ -54,9 +55,11 @@ def shown(text: object) -> str:
 def given(value: object) -> str:
     """Writes what an option was given, but not what may be a key in the wrong place."""
     text = str(value)
-    if len(text) > _SHORT and not (Path(text).is_absolute() or Path(text).suffix):
-        return "what it was given"
-    return shown(text) or "nothing"
+    folder, _, name = text.rpartition("/")
+    is_name = not folder and name.count(".") == 1 and len(Path(name).suffix) <= _LONGEST_SUFFIX
+    if len(text) <= _SHORT or is_name or (folder and os.path.isdir(folder)):  # noqa: PTH112 - it never raises
+        return shown(text) or "nothing"
+    return "what it was given"
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
@@ -151,7 +154,7 @@ def _parse_yaml(text: str, told: str) -> Section:
         if problem.startswith("but "):
             problem = f"{error.context}, {problem}"
         raise ConfigError([f"{told}, line {line}: {problem}"]) from None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, OverflowError):  # a character that there is not, a version
         raise ConfigError([f"{told} is not YAML"]) from None
     if read in (None, ""):
         return {}

@@ -782,6 +782,16 @@ def test_an_account_without_options_lacks_its_key() -> None:
     assert (expected,) == problems(write("accounts:\n  a:\n"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [r'a: "\U00110000"', r'a: "\UFFFFFFFF"', f"%YAML 1.{'9' * 5000}\n--- {{}}"],
+    ids=["no character", "no number of one", "no version"],
+)
+def test_what_the_parser_stumbles_over_is_no_yaml(text: str) -> None:
+    """It raises other errors than its own for these."""
+    assert ("config.file: wlvpn.yml is not YAML",) == problems(write(text))
+
+
 def test_a_name_that_stands_twice_is_refused() -> None:
     """Neither of two values is the right one."""
     expected = "config.file: wlvpn.yml, line 2: a name stands twice"

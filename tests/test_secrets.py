@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import ssl
 from pathlib import Path
 from urllib.parse import quote
@@ -27,11 +28,15 @@ Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
 
 both = pytest.mark.parametrize("key", [CANARY, ILL_FORMED], ids=["well-formed", "ill-formed"])
+like_a_path = pytest.mark.parametrize(
+    "key", [f"/{CANARY}", f"{CANARY}/4711-abcdef", "SEKRET-canary.4711.abcdef"]
+)
 
 
 def told(key: str, *texts: str) -> list[str]:
     """The forms of the key that are found in the texts."""
-    return [form for form in forms(key) for text in texts if form in text]
+    parts = [part for part in re.split(r"[/+= ]+", key) if len(part) > 4]
+    return [form for form in (*forms(key), *parts) for text in texts if form in text]
 
 
 def test_forms_are_found() -> None:
@@ -83,6 +88,19 @@ def test_no_variable_is_told(
     else:
         Path(".env").write_text(f"{name}='{key}'\n")
     assert [] == told(key, refused(capsys, "check"))
+    main(["check"])  # what is wrong with a value is told where nothing else is
+    assert [] == told(key, *capsys.readouterr())
+
+
+@like_a_path
+@pytest.mark.parametrize("name", ["API_KEY_FILE", "CONFIG__FILE", "CA_FILE", "WEB__CONFIG__FILE"])
+def test_no_key_that_looks_like_a_path_is_told(
+    name: str, key: str, capsys: Capture, monkeypatch: Patch
+) -> None:
+    """Base64 may have a slash, other keys dots."""
+    monkeypatch.setenv(f"WLVPN_{name}", key)
+    main(["check"])
+    assert "SEKRET" not in "".join(capsys.readouterr())
 
 
 @both

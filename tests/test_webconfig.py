@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import ssl
 import threading
 import time
@@ -916,17 +917,74 @@ async def test_healthcheck_of_a_protected_exporter(
     assert 1 == await asyncio.to_thread(main, words)
 
 
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [(f"{TLS}}}", "?"), (USERS, f"{USERS}\nx: 1"), (USERS, "?"), (f"{TLS}}}", f"{TLS}}}\nx: 1")],
+)
 async def test_healthcheck_of_an_exporter_whose_file_broke_since(
-    configure: Configure, monkeypatch: Patch
+    text: str, broken: str, configure: Configure, monkeypatch: Patch
 ) -> None:
     """It runs on with the last good one: that is no reason to restart it."""
-    write(f"{TLS}}}")
+    write(text)
     monkeypatch.setenv("WLVPN_API_KEY", "the-key")
     async with Service(configure(web__config__file="web.yml")).serving() as [url]:
-        write("?")
+        write(broken)
         words = ["healthcheck", "--web.config.file=web.yml"]
         words += ["--web.listen-address", url.partition("://")[2]]
         assert 0 == await asyncio.to_thread(main, words)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{TLS}}}", "TLS is needed: connect again"),
+        (f"{CLIENTS}}}", "TLS is needed: connect again"),
+    ],
+)
+async def test_new_protection_counts_on_old_connections(text: str, told: str) -> None:
+    """Who has been connected in the clear is sent away once TLS is asked for."""
+    async with serving("") as url, aiohttp.ClientSession() as kept:
+        async with kept.get(url) as response:
+            assert 200 == response.status
+        write(text)
+        async with kept.get(url) as response:
+            assert (403, f"{told}\n") == (response.status, await response.text())
+
+
+async def test_new_protection_counts_on_old_encrypted_connections(authority: trustme.CA) -> None:
+    """So is who has no certificate, once one is asked for."""
+    context = trusting(authority)
+    async with serving(f"{TLS}}}") as url, aiohttp.ClientSession() as kept:
+        async with kept.get(url, ssl=context) as response:
+            assert 200 == response.status
+        write(f"{CLIENTS}}}")
+        async with kept.get(url, ssl=context) as response:
+            told = "a client certificate is needed: connect again\n"
+            assert (403, told) == (response.status, await response.text())
+
+
+def test_a_change_that_could_not_be_read_is_read_again(clock: ManualClock) -> None:
+    """Nothing but the number of open files was in the way."""
+    guard = Guard(write(f"{TLS}}}"), clock=clock)
+    before = guard.tls()
+    write(f"{TLS}, min_version: TLS13}}")
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        assert before is guard.tls()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert before is guard.tls()
+    clock.advance(1)
+    assert before is not guard.tls()
+
+
+def test_a_private_key_in_a_name_s_place_is_not_told() -> None:
+    """Whoever writes PEM where a path belongs reads so, and not the key."""
+    text = 'tls_server_config: {cert_file: a, key_file: "-----BEGIN PRIVATE KEY-----\\nMIGH"}'
+    found = "".join(problems(text))
+    assert "key_file: PEM, not the name of a file: write it under key" in found
+    assert "MIGH" not in found
 
 
 def test_a_file_that_stays_is_read_once() -> None:

@@ -16,6 +16,9 @@ from exporter.errors import ConfigError
 from exporter.webconfig.file import Loaded, Rate, load
 from exporter.webconfig.part import stamp
 from exporter.webconfig.password import BusyError, Passwords
+from exporter.webconfig.tls import Tls
+
+LOOK_AGAIN_SECONDS = 1.0  # while it is broken: perhaps there was only no file left to open
 
 _LOG = logging.getLogger("exporter")
 
@@ -38,6 +41,8 @@ class Guard:
     def __init__(self, path: Path, *, clock: Clock, passwords: Passwords | None = None) -> None:
         self._path = path
         self._passwords = passwords or Passwords()
+        self._clock = clock
+        self._looked = clock.monotonic()
         self._bucket = Bucket(clock)
         loaded = load(path)
         if loaded.problems:
@@ -62,8 +67,10 @@ class Guard:
         rules = self._rules
         if rules.rate and not self._bucket.take(rules.rate):
             return _refuse(429, "too many requests: see rate_limit")
-        if rules.tls.sans and rules.tls.sans.isdisjoint(_names(request)):
-            return _refuse(403, "the certificate has none of the names in client_allowed_sans")
+        if lacking := _lacking(rules.tls, request):
+            refused = _refuse(403, lacking)
+            refused.force_close()
+            return refused
         if not rules.users:
             return await handler(request)
         credentials = _credentials(request)
@@ -83,9 +90,12 @@ class Guard:
         response.headers.update(self._rules.headers)
 
     def _look(self) -> None:
-        """Reads the file again where it, or one that it names, has changed."""
-        if all(stamp(path) == seen for path, seen in self._stamps.items()):
+        """Reads the file again where it, or one that it names, has changed or was not readable."""
+        now = self._clock.monotonic()
+        is_same = all(stamp(path) == seen for path, seen in self._stamps.items())
+        if is_same and not (self._told and now - self._looked >= LOOK_AGAIN_SECONDS):
             return
+        self._looked = now
         loaded = load(self._path)
         self._stamps = loaded.stamps
         problems = self._problems(loaded)
@@ -124,6 +134,17 @@ class Bucket:
             return False
         self._empty_at = full_at
         return True
+
+
+def _lacking(tls: Tls, request: web.Request) -> str:
+    """What a connection lacks; it may have begun before the file asked for it."""
+    if tls.context and not request.get_extra_info("sslcontext"):
+        return "TLS is needed: connect again"
+    if tls.clients == ssl.CERT_REQUIRED and not request.get_extra_info("peercert"):
+        return "a client certificate is needed: connect again"
+    if tls.sans and tls.sans.isdisjoint(_names(request)):
+        return "the certificate has none of the names in client_allowed_sans"
+    return ""
 
 
 def _refuse(status: int, told: str) -> web.Response:

@@ -7,7 +7,7 @@ from typing import TypeVar
 from exporter.source import given, nearest, shown
 
 T = TypeVar("T")
-Stamp = tuple[int, int, int] | None
+Stamp = tuple[int, int, int, int] | None
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on"), True),
@@ -21,7 +21,8 @@ def stamp(path: Path) -> Stamp:
         found = path.stat()
     except (OSError, ValueError):
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # The last also changes when somebody may read it at last.
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
 
 
 class Look:

@@ -15,6 +15,7 @@ _UNCHECKED = (
     "cannot be had, because Python asks for no certificate that it does not check: "
     "write VerifyClientCertIfGiven or RequireAndVerifyClientCert"
 )
+_MARK = "-----BEGIN"
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENTS = {
     "NoClientCert": ssl.CERT_NONE,
@@ -188,6 +189,8 @@ def _pem(part: Part, name: str, *, needed: bool) -> tuple[str, bytes] | None:
     inline, file = part.text(name), part.text(f"{name}_file")
     if inline and file:
         part.wrong(name, f"{name} and {name}_file are both set: keep one")
+    elif _MARK in file:
+        part.wrong(f"{name}_file", f"PEM, not the name of a file: write it under {name}")
     elif inline:
         return name, inline.encode(errors="replace")
     elif file:

@@ -81,7 +81,7 @@ class Door:
         self._tls = tls
         self._limits = limits
         self._seldom = seldom
-        self._cap = _cap(limits.connections)
+        self._cap = limits.connections
         self._trust = 1.0
         """The share of those who asked among those who left lately."""
         self._candidates: list[tuple[Precedence, Connection]] = []
@@ -103,6 +103,8 @@ class Door:
     @asynccontextmanager
     async def open(self, bound: Sequence[socket.socket]) -> AsyncIterator[None]:
         """Accepts; on leaving closes the sockets, lets requests be answered and ends the rest."""
+        # Each may hold some who wait for a place.
+        self._cap = _cap(self._limits.connections, SPARE_FILES + BATCH * (len(bound) - 1))
         accepting = [asyncio.create_task(self._accept(found)) for found in bound]
         sweeping = asyncio.create_task(self._sweep())
         try:
@@ -116,6 +118,14 @@ class Door:
             await _end([sweeping, *self._beginnings])
 
     async def _accept(self, bound: socket.socket) -> None:
+        while True:
+            try:
+                await self._accept_all(bound)
+            except Exception as error:  # noqa: BLE001 - whatever it is, we must not become deaf
+                self._seldom("cannot accept connections, pausing", error=_name(error))
+                await asyncio.sleep(self._limits.pause_seconds)
+
+    async def _accept_all(self, bound: socket.socket) -> None:
         waiting: list[socket.socket] = []
         try:
             while True:
@@ -187,7 +197,7 @@ class Door:
                 context,
                 server_side=True,
                 ssl_handshake_timeout=self._limits.head_seconds,
-                ssl_shutdown_timeout=self._limits.write_seconds,
+                ssl_shutdown_timeout=self._limits.keep_alive_seconds,
             )
         except ssl.SSLError as error:
             client = transport.get_extra_info("peername")
@@ -215,8 +225,9 @@ class Door:
                 continue
             await _pass_turns()
             for each, stirred in chosen.items():
-                # A request that had arrived already has stirred by now.
-                if stirred == each.stirred:
+                # A request that had arrived already is in progress by now. One that is answered
+                # already is not: who asks without end must not keep the place for ever.
+                if stirred == each.stirred or each.is_idle():
                     each.abort()
 
     def _is_full(self) -> bool:
@@ -278,6 +289,8 @@ class Refusals(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Lets pass what is no client's fault."""
         error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, ConnectionError):
+            return False  # it has gone, which is nobody's fault
         if not isinstance(error, HttpProcessingError):
             return True
         client = record.args[0] if isinstance(record.args, tuple) and record.args else None
@@ -301,9 +314,11 @@ async def _serving(app: web.Application, limits: Limits) -> AsyncIterator[web.Se
     runner = web.AppRunner(
         app,
         access_log=None,
+        auto_decompress=False,  # nobody wants a body, and a small one may become a large one
         handle_signals=False,
         keepalive_timeout=limits.keep_alive_seconds,
         lingering_time=limits.body_seconds,
+        max_headers=limits.headers,
         max_line_size=limits.line_bytes,
         logger=_LOG,
         shutdown_timeout=limits.shutdown_seconds / 3,  # aiohttp may take it twice
@@ -327,12 +342,12 @@ async def _bind(address: str, exits: AsyncExitStack) -> list[socket.socket]:
     return bound
 
 
-def _cap(connections: int) -> int:
+def _cap(connections: int, spare: int) -> int:
     """Leaves files for everything else where the process may open few."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return connections
-    return max(1, min(connections, files - SPARE_FILES))
+    return max(1, min(connections, files - spare))
 
 
 async def _readable(bound: socket.socket) -> None:

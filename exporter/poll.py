@@ -1,7 +1,7 @@
 """One poll: from the question to an accepted, held or failed answer.
 
-The only broad `except` of the program is here: whatever goes wrong in a poll becomes an event, and
-the last good reading goes on being served.
+One of the two broad `except`s is here: whatever goes wrong in a poll becomes an event, and the last
+good reading goes on being served. The other keeps the listener from becoming deaf.
 """
 
 from collections.abc import Mapping

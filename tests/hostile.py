@@ -5,6 +5,7 @@ none. Whatever it was, a scrape has to be answered meanwhile and afterwards.
 """
 
 import asyncio
+import gzip
 import re
 import socket
 import struct
@@ -120,6 +121,17 @@ async def _reads_slowly(host: str, port: int) -> str:
         return "closed"
 
 
+async def _leaves(host: str, port: int, *, said: bytes, taken: int = 0) -> str:
+    """Asks fifty times, takes a little of the answer, and is gone."""
+    for _ in range(50):
+        async with connected(host, port, buffer=4096) as client:
+            client.send(said)
+            client.shutdown(socket.SHUT_WR)
+            if taken:
+                await asyncio.get_running_loop().sock_recv(client, taken)
+    return "gone"
+
+
 async def _resets(host: str, port: int, *, said: bytes) -> str:
     """Hangs up fifty times without a goodbye."""
     for _ in range(50):
@@ -154,6 +166,10 @@ async def _says_urgently(host: str, port: int) -> str:
 
 _POST = b"POST /metrics HTTP/1.1\r\n" + HOST
 _HEALTHY = b"GET /-/healthy HTTP/1.1\r\n"
+_SCRAPE = b"GET /metrics HTTP/1.1\r\n"
+_EXPECTS = _SCRAPE + b"Expect: 100-continue\r\n" + HOST + b"\r\n"
+_GZIP = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n"
+_BOMB = gzip.compress(bytes(64 * MEGABYTE), compresslevel=1, mtime=0)
 _LETTERS = b"a" * 200_000
 _LINES = b"".join(b"X-%d: a\r\n" % number for number in range(3000))
 
@@ -185,6 +201,8 @@ FAULTS = (
     Fault("reads its answers by the byte", _reads_slowly, "closed", is_held=True),
     Fault("resets before it asks", partial(_resets, said=b""), "gone"),
     Fault("resets amid a head", partial(_resets, said=b"GET /metrics HTTP/1.1\r\nHo"), "gone"),
+    Fault("leaves amid its answer", partial(_leaves, said=_SCRAPE + LAST, taken=100), "gone"),
+    Fault("wants to be told to go on, and leaves", partial(_leaves, said=_EXPECTS), "gone"),
     Fault("resets before its answer", partial(_resets, said=_HEALTHY + LAST), "gone"),
     Fault("closes its side amid a head", _half_closes, "closed"),
     Fault(
@@ -212,6 +230,18 @@ FAULTS = (
         _sends(_POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
         "400",
     ),
+    Fault(
+        "sends a bad chunk after a good one",
+        _sends(
+            _POST + b"Transfer-Encoding: chunked\r\n\r\n",
+            b"1\r\na\r\n",
+            b"zz\r\n",
+            pause_seconds=DRIP_SECONDS,
+        ),
+        "405",
+    ),
+    Fault("compresses what is no gzip", _method(b"POST", _GZIP % 100, body=b"a" * 50), "405"),
+    Fault("sends a gzip bomb", _method(b"POST", _GZIP % len(_BOMB), body=_BOMB), "405"),
     Fault("has a body for a scrape", _get(b"Content-Length: 104857600\r\n"), "200"),
     Fault("puts", _method(b"PUT", b"Content-Length: 3\r\n", body=b"abc"), "405"),
     Fault("deletes what is not there", _method(b"DELETE", path=b"/nope"), "405"),

@@ -14,8 +14,6 @@ from types import MappingProxyType
 from exporter.simulator import payload, wire
 from exporter.simulator.reply import Reply, Sender, failure
 
-ANY = "any"
-
 _DEPTH = 100_000
 _DIGITS = 5_000
 _MANY = 20_001
@@ -41,8 +39,8 @@ class Fault:
 
     act: Callable[[Reply, str], Reply]
     """Gets the honest reply and the rule's value."""
-    default: str | None = ""
-    """The value that `any` gives it; None: `any` leaves it out."""
+    default: str = ""
+    """The value that `any` gives it."""
     value: Value | None = None
     """None: there is none to give."""
     only: str = ""
@@ -281,11 +279,6 @@ def correction(reply: Reply, value: str) -> Reply:
     return payload.correct(reply, float(value))
 
 
-def another(_reply: Reply, _value: str) -> Reply:
-    """Go wrong in another of these ways each time."""
-    raise NotImplementedError("a roster draws the fault")  # pragma: no cover - it always does
-
-
 def _silent(reply: Reply, send: Sender) -> Reply:
     """Leave the client without any final status."""
     return replace(reply, status=0, send=send, whole=False)
@@ -383,6 +376,5 @@ FAULTS = MappingProxyType(
         "shrink": Fault(shrink),
         "many": Fault(many, "20001", _COUNT),
         "correction": Fault(correction, "0.9", _FACTOR, only="usage"),
-        ANY: Fault(another, None),  # or it might draw itself
     }
 )

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from random import Random
 
-from exporter.simulator.catalogue import ANY, FAULTS, Fault, number
+from exporter.simulator.catalogue import FAULTS, Fault, number
 from exporter.simulator.line import LINE_FAULTS
 from exporter.simulator.reply import Reply
 
 __all__ = ["ENDPOINTS", "FAULTS", "LINE_FAULTS", "Roster", "Rule", "describe"]
 
+ANY = "any"
 LINE = "line"
 ENDPOINTS = ("servers", "usage", "*", LINE)
 
@@ -25,7 +26,7 @@ _SEPARATOR = re.compile(rf":(?=(?:{'|'.join(_OPTIONS)})(?:[=:]|$)|[a-z_]+=)")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A fault for the requests to an endpoint, as often as told.
+    """A fault for the requests to an endpoint, as often as told; `any` is another each time.
 
     Rules see every GET of their endpoint, also one without a valid key; `*` matches everything
     but the index page. The endpoint `line` strikes connections, before HTTP.
@@ -48,7 +49,7 @@ class Rule:
         """
         if self.endpoint not in ENDPOINTS:
             raise ValueError(f"endpoint {self.endpoint!r} is not one of {', '.join(ENDPOINTS)}")
-        known = LINE_FAULTS if self.endpoint == LINE else FAULTS
+        known = LINE_FAULTS if self.endpoint == LINE else (*FAULTS, ANY)
         if self.fault not in known:
             raise ValueError(f"fault {self.fault!r} is not one of {', '.join(known)}")
         if self.endpoint == LINE:
@@ -79,8 +80,14 @@ class Rule:
         """Whether it is a state of the port rather than a blow to one connection."""
         return self.endpoint == LINE and LINE_FAULTS[self.fault].lasting
 
+    def fits(self, endpoint: str) -> bool:
+        """Whether it strikes there at all."""
+        if self.endpoint not in (endpoint, "*"):
+            return False
+        return self.fault not in FAULTS or FAULTS[self.fault].only in ("", endpoint)
+
     def strike(self, reply: Reply) -> Reply:
-        """Turn the honest reply into the one to send."""
+        """Turn the honest reply into the one to send; a roster has drawn what `any` is."""
         struck = FAULTS[self.fault].act(reply, str(self.value))
         if not self.retry_after:
             return struck
@@ -107,6 +114,9 @@ class Rule:
         )
 
     def _check_value(self) -> None:
+        if self.fault == ANY:
+            self._check_none()
+            return
         fault = FAULTS[self.fault]
         if fault.only not in ("", self.endpoint) and self.endpoint != "*":
             raise ValueError(f"{self.fault} goes with {fault.only}, not with {self.endpoint}")
@@ -147,9 +157,7 @@ class Roster:
         return None
 
     def _strikes(self, place: int, rule: Rule, endpoint: str) -> bool:
-        if rule.endpoint not in (endpoint, "*"):
-            return False
-        if endpoint != LINE and FAULTS[rule.fault].only not in ("", endpoint):
+        if not rule.fits(endpoint):
             return False
         if rule.count is not None and self._struck[place] >= rule.count:
             return False
@@ -160,7 +168,7 @@ class Roster:
         fitting = [
             Rule("*", name, fault.default)
             for name, fault in FAULTS.items()
-            if fault.default is not None and fault.only in ("", endpoint)
+            if fault.only in ("", endpoint)
         ]
         return self._chance.choice(fitting)
 
@@ -168,6 +176,7 @@ class Roster:
 def describe() -> str:
     """List all faults, for people who write rules."""
     honest = [(_usage(name, fault), fault.help) for name, fault in FAULTS.items()]
+    honest.append((ANY, "Go wrong in another of these ways each time."))
     line = [
         (f"{name}=NAME" if fault.named else name, fault.help) for name, fault in LINE_FAULTS.items()
     ]

@@ -289,7 +289,7 @@ async def test_sends_a_page(simulator: Simulator) -> None:
 async def test_leaves_the_other_endpoint_alone(simulator: Simulator, fault: str) -> None:
     """A fault of one endpoint, ruled for all, does not touch the other."""
     honest = await payload(simulator, "servers")
-    simulator.rules = [Rule("*", fault, FAULTS[fault].default or "")]
+    simulator.rules = [Rule("*", fault, FAULTS[fault].default)]
     assert honest == json.loads((await hear(simulator, PATHS["servers"])).body)
 
 
@@ -304,7 +304,7 @@ async def test_errors_are_left_as_they_are(simulator: Simulator, fault: str) -> 
     """A fault in the records changes nothing where there are none."""
     simulator.key = "another"
     honest = await hear(simulator)
-    value = "7" if fault == "verdict" else FAULTS[fault].default or ""
+    value = "7" if fault == "verdict" else FAULTS[fault].default
     simulator.rules = [Rule("*", fault, value)]
     struck = await hear(simulator)
     assert ("HTTP/1.1 401 Unauthorized", honest.body) == (struck.line, struck.body)
@@ -315,8 +315,7 @@ async def test_errors_are_left_as_they_are(simulator: Simulator, fault: str) -> 
 WHOLE = {
     name: fault.default
     for name, fault in FAULTS.items()
-    if fault.default is not None
-    and name
+    if name
     in {
         *("latency", "status", "api_status", "date_refused", "redirect", "drip_head", "drip_body"),
         *("chunks", "members", "content_type", "html", "garbage", "empty_body", "utf8", "utf16"),
@@ -324,7 +323,7 @@ WHOLE = {
         *("duplicate", "verdict", "map", "gone", "shrink", "many", "correction"),
     }
 }
-BROKEN = [name for name, fault in FAULTS.items() if fault.default is not None and name not in WHOLE]
+BROKEN = [name for name, fault in FAULTS.items() if name not in WHOLE]
 
 
 @pytest.mark.parametrize("fault", WHOLE)
@@ -371,7 +370,7 @@ async def test_the_witness_knows_what_is_not_whole(simulator: Simulator, fault: 
     """Of an answer that nobody gets whole the witness is told so, and it is no answer."""
     seen: asyncio.Queue[Sent] = asyncio.Queue()
     simulator.witness = seen.put_nowait
-    simulator.rules = [Rule("*", fault, FAULTS[fault].default or "")]
+    simulator.rules = [Rule("*", fault, FAULTS[fault].default)]
     client = await connect(simulator)
     await client.ask()
     sent = await asyncio.wait_for(seen.get(), 5)

@@ -156,13 +156,10 @@ class Account(Section):
     @field_validator("base_url")
     @classmethod
     def _is_safe(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            host = None
-        if not host or not _URL.fullmatch(url) or "@" in parts.netloc:
+        host = _host(url)
+        if not host or not _URL.fullmatch(url) or "@" in urlsplit(url).netloc:
             raise ValueError("not a base URL: write one such as https://api.wlvpn.com")
+        parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
             raise ValueError(
                 "must be https, or the key could be read on its way; http is for loopback only"
@@ -172,7 +169,8 @@ class Account(Section):
     @field_validator("proxy_url")
     @classmethod
     def _is_proxy(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not _is_proxy(url.get_secret_value()):
+        text = url.get_secret_value() if url else None
+        if text and not (_host(text) and _PROXY.fullmatch(text)):
             raise ValueError("not a proxy: write its URL, such as http://proxy.example:3128")
         return url
 
@@ -286,13 +284,14 @@ def options(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> It
             yield Option((*path, name), field)
 
 
-def _is_proxy(url: str) -> bool:
+def _host(url: str) -> str | None:
+    """The host of a URL; None where there is none, or host or port are impossible."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return False
-    return bool(host and _PROXY.fullmatch(url))
+        return None
+    return host
 
 
 def _is_loopback(host: str) -> bool:

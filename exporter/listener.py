@@ -134,9 +134,9 @@ class Door:
                     if self._is_full():
                         await self._make_room(len(waiting))
                     places = self._cap - len(self._connections)
-                    for each in waiting[:places]:
-                        self._admit(each)
-                    del waiting[:places]
+                    for _ in range(min(places, len(waiting))):
+                        self._admit(waiting[0])
+                        del waiting[0]  # it is the connection's to close now
                     await asyncio.sleep(0)
         finally:
             for each in waiting:

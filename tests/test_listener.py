@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import io
+import itertools
 import json
 import resource
 import socket
@@ -514,6 +515,26 @@ async def test_no_body_is_decompressed() -> None:
         used = time.process_time() - began
     assert answer.startswith(b"HTTP/1.1 405 ")
     assert used < 0.1
+
+
+async def test_a_fault_of_ours_makes_nobody_deaf(told: Callable[[], list[str]]) -> None:
+    """It costs the one connection that it struck, and a pause."""
+    asked = itertools.count(1)
+
+    def tls() -> None:
+        if next(asked) == 3:  # once for the URL, once for each who comes
+            raise ZeroDivisionError
+
+    async with plain(replace(PATIENT, pause_seconds=0.05), tls=tls) as where:
+        # Both are there before the loop turns, so they are taken together.
+        with socket.create_connection(where) as first, socket.create_connection(where):
+            first.setblocking(False)  # noqa: FBT003 - as the socket has it
+            first.send(HEALTHY)
+            assert (await asyncio.wait_for(read(first), 5)).startswith(b"HTTP/1.1 200 ")
+        assert await is_served(where)
+    assert [
+        'level=warning msg="cannot accept connections, pausing" error=ZeroDivisionError'
+    ] == told()
 
 
 async def test_a_fault_of_ours_is_told_each_time(told: Callable[[], list[str]]) -> None:

@@ -22,7 +22,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from exporter.simulator import Rule
 from tests import hostile
-from tests.stage import COLLECTORS, Stage, staged
+from tests.stage import CANARY, COLLECTORS, Stage, staged
 from tests.virtual_loop import VirtualClock, run
 
 PAGE = Path(__file__).parent.parent / "docs" / "failures.md"
@@ -303,7 +303,7 @@ class Trial:
         rules = [rule.replace(ELSEWHERE, str(elsewhere)) for rule in case.rules] if on else []
         simulator.rules = [Rule.parse(rule) for rule in rules]
         if case.api_key:
-            simulator.key = case.api_key if on else "SEKRET-canary/+=4711"
+            simulator.key = case.api_key if on else CANARY
         self._stage.api_clock.ahead_seconds = case.ahead_seconds if on else 0
         if self._nameserver:
             self._nameserver.does = case.nameserver if on else "honest"

@@ -7,6 +7,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import IO
 
 from exporter.simulator import Simulator
@@ -18,6 +19,7 @@ EXPORTER = (sys.executable, "-m", "exporter")
 async def spawned(
     *words: str,
     env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
     stdout: int | IO[bytes] = PIPE,
     stderr: int = PIPE,
 ) -> AsyncIterator[Process]:
@@ -25,7 +27,9 @@ async def spawned(
 
     `env` is its whole environment: without what ours has, its coverage is not measured.
     """
-    process = await asyncio.create_subprocess_exec(*words, env=env, stdout=stdout, stderr=stderr)
+    process = await asyncio.create_subprocess_exec(
+        *words, env=env, cwd=cwd, stdout=stdout, stderr=stderr
+    )
     try:
         yield process
     finally:
@@ -35,9 +39,11 @@ async def spawned(
 
 
 @asynccontextmanager
-async def running(*words: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
+async def running(
+    *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> AsyncIterator[Process]:
     """Runs a program, and sees to it that it ends well when it is told to."""
-    async with spawned(*words, env={**os.environ, **(env or {})}) as process:
+    async with spawned(*words, env={**os.environ, **(env or {})}, cwd=cwd) as process:
         try:
             yield process
         finally:

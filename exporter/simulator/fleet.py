@@ -119,8 +119,9 @@ class Fleet:
     def _site(self, pop: Pop, seats: int) -> _Site:
         chance = generator(self._seed, "site", pop.code)
         hot = chance.random() < 0.09
-        level = chance.uniform(68, 72) if hot else chance.uniform(34, 50)
-        return _Site(pop, self._crews(pop, seats), level, chance.uniform(16, 22))
+        # A hot POP is the fullest in the evening, and still no case for on-call.
+        level, most = (chance.uniform(60, 64), 18) if hot else (chance.uniform(34, 50), 22)
+        return _Site(pop, self._crews(pop, seats), level, chance.uniform(16, most))
 
     def _crews(self, pop: Pop, seats: int) -> tuple[_Crew, ...]:
         names = (_fqdn(pop.code, position) for position in count())

@@ -110,14 +110,14 @@ def test_the_fleet_is_never_idle_nor_full(fleet: World) -> None:
 
 
 def test_some_pops_are_hot_at_their_peak(fleet: World) -> None:
-    """A few POPs reach 85 to 97 percent on average, none is full."""
+    """A few POPs reach 77 to 85 percent on average: the fullest, but nothing to wake anybody for."""
     peaks: dict[str, float] = defaultdict(float)
     for at in HOURS:
         for pop, used in pop_means(fleet, at).items():
             peaks[pop] = max(peaks[pop], used)
-    hot = [peak for peak in peaks.values() if peak > 85]
+    hot = [peak for peak in peaks.values() if peak > 77]
     assert 2 <= len(hot) <= 15
-    assert max(hot) <= 97
+    assert max(hot) <= 85
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes 
 	--python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make requirements"
 
-.PHONY: demo test faults fuzz soak docs format lint requirements clean
+.PHONY: demo test faults fuzz soak mutants week docs format lint requirements clean
 
 demo: .venv/runtime
 	@exec $(BIN)/python -m exporter demo $(DEMO_ARGS)
@@ -31,6 +31,14 @@ fuzz: .venv/dev
 
 soak: .venv/dev
 	$(BIN)/python -m tests.soak --days 30
+
+mutants: .venv/dev
+	tests/fetch-prometheus .cache/prometheus
+	$(BIN)/python -m tests.alerts.mutants
+
+week: .venv/dev
+	tests/fetch-prometheus .cache/prometheus
+	$(BIN)/python -m tests.alerts.days --days 7 --servers 3500
 
 docs: .venv/dev
 	$(BIN)/python docs/generate.py

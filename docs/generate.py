@@ -4,11 +4,14 @@
 """
 
 import argparse
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import cleandoc
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
+
+import yaml
 
 from exporter import PROGRAM, cli
 from exporter.collectors import ALL
@@ -21,6 +24,7 @@ from exporter.source import PREFIX, SECRETS_DIRECTORY
 from exporter.telemetry import METRICS
 
 FOLDER = Path(__file__).parent
+ALERTS = FOLDER.parent / "alerts"
 
 Cells = Sequence[str]
 
@@ -107,6 +111,21 @@ _FORMS = """\
   so a rotated key needs no restart.
 - **The base URL** is https. Plain http is for loopback hosts, where the simulator runs."""
 
+_ALERTS = """\
+Three severities: `critical` wakes somebody, because users have nowhere left to go or because we see
+nothing; `warning` is a ticket; `info` is for dashboards and told to nobody. Each alert has a
+runbook. Alerts about servers and usage act only on readings that are fresh, on averages rather than
+single values, and survive a gap in the data.
+
+The rules are in [alerts/rules](../alerts/rules), for Prometheus 2.42 and newer and for vmalert; for
+the Prometheus Operator they are [one object](../alerts/prometheusrule.yaml). Routes, groups and
+inhibitions are in the [example for Alertmanager](../alerts/alertmanager.example.yaml): with it a
+country of 300 saturated servers is one notification, and one more when it is over."""
+
+_THRESHOLDS = """\
+All of them stand in [alerts/rules/thresholds.yaml](../alerts/rules/thresholds.yaml), which is yours
+to edit, and are recorded as `wlvpn:threshold`."""
+
 _USAGE = f"""\
 `{PROGRAM}` alone is `{PROGRAM} serve`. Results go to stdout, everything else to stderr. All
 commands but `simulate` take the options above as flags; `demo` leaves out those that lead to the
@@ -118,6 +137,8 @@ def pages() -> dict[Path, str]:
     return {
         FOLDER / "metrics.md": _metrics(),
         FOLDER / "configuration.md": _configuration(),
+        FOLDER / "alerts.md": _alerts(),
+        ALERTS / "prometheusrule.yaml": _prometheus_rule(),
     }
 
 
@@ -262,6 +283,83 @@ def _exit_codes() -> str:
     """The sentence of the command line's own docstring."""
     told = cleandoc(cli.__doc__ or "").partition("Exit codes: ")[2]
     return " ".join([*told.split(), "A second SIGTERM or SIGINT exits at once, with 1."])
+
+
+def _alerts() -> str:
+    return _join(
+        "# Alerts",
+        _NOTE,
+        _ALERTS,
+        *(part for name in ("servers", "usage", "polls") for part in _alert_table(name)),
+        "## Thresholds",
+        _THRESHOLDS,
+        _table(("Alert", "Limits", "Value", "When to change it"), _thresholds()),
+    )
+
+
+def _groups(name: str) -> Sequence[Mapping[str, Any]]:
+    groups: Sequence[Mapping[str, Any]] = yaml.safe_load(_rules_text(name))["groups"]
+    return groups
+
+
+def _rules_text(name: str) -> str:
+    return (ALERTS / "rules" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _alert_table(name: str) -> Cells:
+    about = _rules_text(name).partition("\n")[0].lstrip("# ")
+    found = [rule for group in _groups(name) for rule in group["rules"] if "alert" in rule]
+    head = ("Alert", "Severity", "After", "What it says")
+    return f"## {name.capitalize()}", about, _table(head, map(_alert, found))
+
+
+def _alert(rule: Mapping[str, Any]) -> Cells:
+    name = rule["alert"]
+    return (
+        f"[`{name}`](../alerts/runbooks/{name}.md)",
+        rule["labels"]["severity"],
+        rule["for"],
+        rule["annotations"]["summary"],
+    )
+
+
+def _thresholds() -> Iterable[Cells]:
+    """The rows, each with the comment above it."""
+    comments = re.findall(
+        r"((?:^ +#[^\n]*\n)+) +- record:", _rules_text("thresholds"), re.MULTILINE
+    )
+    rules = [rule for group in _groups("thresholds") for rule in group["rules"]]
+    for rule, comment in zip(rules, comments, strict=True):
+        labels = rule["labels"]
+        if "limit" in labels:
+            told = " ".join(comment.replace("#", " ").split())
+            limit = " ".join([labels["limit"].replace("_", " "), labels.get("collector", "")])
+            yield f"`{labels['alert']}`", limit.strip(), rule["expr"], told
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as such."""
+
+
+def _as_block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _as_block)
+
+
+def _prometheus_rule() -> str:
+    """The rules as an object of the Prometheus Operator (its API reference, "PrometheusRule")."""
+    names = sorted(path.stem for path in ALERTS.glob("rules/*.yaml"))
+    rule = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": PROGRAM, "labels": {"app.kubernetes.io/name": PROGRAM}},
+        "spec": {"groups": [group for name in names for group in _groups(name)]},
+    }
+    text = yaml.dump(rule, Dumper=_Dumper, sort_keys=False, width=1_000, allow_unicode=True)
+    return f"# Written by `make docs` from rules/*.yaml: change those, not this.\n{text}"
 
 
 def _words(words: Iterable[str]) -> str:

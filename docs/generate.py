@@ -114,13 +114,14 @@ _FORMS = """\
 _ALERTS = """\
 Three severities: `critical` wakes somebody, because users have nowhere left to go or because we see
 nothing; `warning` is a ticket; `info` is for dashboards and told to nobody. Each alert has a
-runbook. Alerts about servers and usage act only on readings that are fresh, on averages rather than
-single values, and survive a gap in the data.
+runbook. Alerts about servers and usage act only on readings that are fresh, those about how full
+something is on averages, and all survive a gap in the data.
 
 The rules are in [alerts/rules](../alerts/rules), for Prometheus 2.42 and newer and for vmalert; for
 the Prometheus Operator they are [one object](../alerts/prometheusrule.yaml). Routes, groups and
 inhibitions are in the [example for Alertmanager](../alerts/alertmanager.example.yaml): with it a
-country of 300 saturated servers is one notification, and one more when it is over."""
+country of 300 saturated servers is one notification, and one more when it is over. What an alert
+holds back is of its own account, and of its country and POP where both have one."""
 
 _THRESHOLDS = """\
 All of them stand in [alerts/rules/thresholds.yaml](../alerts/rules/thresholds.yaml), which is yours
@@ -333,8 +334,10 @@ def _thresholds() -> Iterable[Cells]:
         labels = rule["labels"]
         if "limit" in labels:
             told = " ".join(comment.replace("#", " ").split())
-            limit = " ".join([labels["limit"].replace("_", " "), labels.get("collector", "")])
-            yield f"`{labels['alert']}`", limit.strip(), rule["expr"], told
+            limit = labels["limit"].replace("_", " ")
+            if "collector" in labels:
+                limit = f"{limit} ({labels['collector']})"
+            yield f"`{labels['alert']}`", limit, rule["expr"], told
 
 
 class _Dumper(yaml.SafeDumper):

@@ -13,6 +13,8 @@ from tests.alerts import promql
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "alerts"
+BINARIES = ROOT / ".cache" / "prometheus"
+PROMTOOL = BINARIES / "3" / "usr" / "bin" / "promtool"
 RULE_FILES = sorted(ALERTS.glob("rules/*.yaml"))
 TARGET_LABELS = {"job", "instance"}
 

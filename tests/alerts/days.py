@@ -24,9 +24,8 @@ from exporter.collectors.servers import ServersCollector
 from exporter.collectors.usage import UsageCollector, UsageOptions
 from exporter.exposition import encode
 from exporter.simulator import World, dialect
-from tests.alerts.catalogue import BY_ALERT, RULE_FILES
+from tests.alerts.catalogue import BY_ALERT, PROMTOOL, RULE_FILES
 
-PROMTOOL = Path(__file__).parents[2] / ".cache" / "prometheus" / "3" / "usr" / "bin" / "promtool"
 GROUPS = ("wlvpn-thresholds", "wlvpn-fresh", "wlvpn-polls", "wlvpn-servers", "wlvpn-usage")
 FIRST = datetime(2026, 11, 26, tzinfo=UTC)  # the month ends within a week
 STEP = timedelta(minutes=5)  # the platform measures no more often
@@ -80,6 +79,9 @@ async def record(
         days: how many.
         step: between two polls of the servers; usage is polled each third time.
         countries: whose servers are listed; none: all.
+
+    Raises:
+        ValueError: a series that the rules read is not there.
     """
     tape = Tape(step, int(days * 86_400 / step.total_seconds()) + 1)
     await _poll(world, ServersCollector(Options(), countries), 1, tape)
@@ -93,6 +95,8 @@ async def record(
         tape.always(f"wlvpn_data_ttl_seconds{labels}", f"600x{tape.steps}")
         tape.always(f"wlvpn_poll_interval_seconds{labels}", f"900x{tape.steps}")
     tape.always('wlvpn_exporter_build_info{instance="1"}', f"1x{tape.steps}")
+    if lost := _READ - {series.partition("{")[0] for series in tape.values}:
+        raise ValueError(f"the exporter does not show {', '.join(sorted(lost))}")
     return tape
 
 

@@ -19,15 +19,13 @@ from pathlib import Path
 import yaml
 
 from tests.alerts import promql
-from tests.alerts.catalogue import ALERTS, ROOT, RULE_FILES, RULES, Rule, selectors
+from tests.alerts.catalogue import ALERTS, BINARIES, PROMTOOL, RULE_FILES, RULES, Rule, selectors
 
-_BINARIES = ROOT / ".cache" / "prometheus"
-PROMTOOL = f"{_BINARIES}/3/usr/bin/promtool"
 TOOLS = {
-    "promtool 3": (PROMTOOL, "test", "rules"),
-    "promtool 2": (f"{_BINARIES}/2/usr/bin/promtool", "test", "rules"),
+    "promtool 3": (f"{PROMTOOL}", "test", "rules"),
+    "promtool 2": (f"{BINARIES}/2/usr/bin/promtool", "test", "rules"),
     "vmalert-tool": (
-        f"{_BINARIES}/3/usr/bin/vmalert-tool",
+        f"{BINARIES}/3/usr/bin/vmalert-tool",
         "unittest",
         "--disableAlertgroupLabel",
         "--files",
@@ -41,6 +39,8 @@ _ONE_ROW = "no other alert's threshold limits the same"
 EQUIVALENT = {
     ("WlvpnNeverSucceeded", "line 1: max -> sum"): _NEVER_NEGATIVE,
     ("WlvpnApiKeyRefused", "line 9: max -> sum"): _NEVER_NEGATIVE,
+    ("WlvpnApiKeyRefused", "line 11: max -> sum"): _NEVER_NEGATIVE,
+    ("WlvpnApiKeyRefused", "line 12: increase -> rate"): "only compared with 0",
     ("WlvpnSchedulerStalled", "line 7: max -> sum"): _NEVER_NEGATIVE,
     ("WlvpnCountryEmpty", "line 1: max -> sum"): _NEVER_NEGATIVE,
     ("WlvpnPopTrafficZero", "line 3: max -> sum"): _NEVER_NEGATIVE,
@@ -65,6 +65,11 @@ class Mutant:
     name: str
     told: str
     rule: Rule
+
+    @property
+    def called(self) -> set[str]:
+        """The names that it can be asked for by; a threshold's alert is one."""
+        return {self.name, self.rule.get("labels", {}).get("alert", self.name)}
 
     @property
     def tests(self) -> list[Path]:
@@ -200,36 +205,42 @@ def judge(found: list[Mutant]) -> tuple[list[str], list[str]]:
         alive = [
             mutant for mutant, lives in zip(found, pool.map(survives, found), strict=True) if lives
         ]
-    lines = []
     problems = [
         f"{test.name}: fails without any mutant"
         for test, told in zip(tests, unbroken, strict=True)
         if told
     ]
+    lines = []
     for name in dict.fromkeys(mutant.name for mutant in found):
-        mine = [mutant for mutant in found if mutant.name == name]
-        excused = sum((name, mutant.told) in EQUIVALENT for mutant in mine)
-        killed = sum(mutant not in alive for mutant in mine)
-        lines.append(f"{killed:4} of {len(mine) - excused:4}  {name}")
-        problems += [
-            f"{name}: survived: {mutant.told}"
-            for mutant in mine
-            if mutant in alive and (name, mutant.told) not in EQUIVALENT
-        ]
-        problems += [
-            f"{name}: not equivalent, a test kills it: {mutant.told}"
-            for mutant in mine
-            if mutant not in alive and (name, mutant.told) in EQUIVALENT
-        ]
+        line, wrong = _verdict(name, [mutant for mutant in found if mutant.name == name], alive)
+        lines.append(line)
+        problems += wrong
     return lines, problems
+
+
+def _verdict(name: str, mine: list[Mutant], alive: list[Mutant]) -> tuple[str, list[str]]:
+    """The line of one rule, and what is wrong with its mutants."""
+    excused = [mutant for mutant in mine if (name, mutant.told) in EQUIVALENT]
+    survived = [mutant for mutant in mine if mutant in alive]
+    line = f"{len(mine) - len(survived):4} of {len(mine) - len(excused):4}  {name}"
+    return line, [
+        *(f"{name}: survived: {mutant.told}" for mutant in survived if mutant not in excused),
+        *(
+            f"{name}: not equivalent, a test kills it: {mutant.told}"
+            for mutant in excused
+            if mutant not in survived
+        ),
+    ]
 
 
 def main() -> None:
     """Judges the rules named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="alerts and records")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="alerts, with their thresholds")
     names = parser.parse_args().names
-    found = [mutant for mutant in mutants() if not names or mutant.name in names]
+    found = [mutant for mutant in mutants() if not names or mutant.called & set(names)]
+    if missing := set(names) - {name for mutant in found for name in mutant.called}:
+        parser.error(f"no rule is called {', '.join(sorted(missing))}")
     lines, problems = judge(found)
     told = [*lines, *problems, f"{len(found)} mutants, {len(problems)} problems"]
     print("\n".join(told))  # noqa: T201 - its work

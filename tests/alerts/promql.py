@@ -24,7 +24,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SMALL = 20
 
 _SETS = ("and", "or", "unless")
-_SWAPS = {
+SWAPS = {
     ">": (">=", "<"),
     "<": ("<=", ">"),
     ">=": (">", "<="),
@@ -46,7 +46,25 @@ _SWAPS = {
     "rate": ("increase",),
     "increase": ("rate",),
     "clamp_min": ("clamp_max",),
+    "changes": ("resets",),
+    "resets": ("changes",),
+    "by": ("without",),
+    "without": ("by",),
 }
+
+LEFT_ALONE = {
+    "absent": "nothing else asks for what is not there",
+    "bool": "removed, not swapped",
+    "group": "what it joins or counts is there or not: the value is 1 by any other name",
+    "group_left": "without it, the join is an error",
+    "last_over_time": "asks for existence here: what it is taken from is 1, or is grouped",
+    "offset": "removed, not swapped",
+    "on": "its labels are removed, one by one",
+    "predict_linear": "its numbers and its range are changed",
+    "quantile_over_time": "as above",
+    "time": "has no other",
+}
+"""Words of the language that are not swapped, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +124,7 @@ def breaks(text: str) -> Iterator[Break]:
             case "range":
                 yield from _other_ranges(token)
             case "operator" if not _in_braces(solid, place):
-                yield from (_instead(token, other) for other in _SWAPS.get(token.text, ()))
+                yield from (_instead(token, other) for other in SWAPS.get(token.text, ()))
             case "word":
                 yield from _other_words(text, solid, place)
 
@@ -121,7 +139,7 @@ def _other_words(text: str, solid: list[Token], place: int) -> Iterator[Break]:
         yield _instead(token, "")
     else:
         # Only the words of the language are in the table: no series is called so.
-        yield from (_instead(token, other) for other in _SWAPS.get(token.text, ()))
+        yield from (_instead(token, other) for other in SWAPS.get(token.text, ()))
     if token.text in _SETS:
         yield from _without_operand(text, solid, place)
 

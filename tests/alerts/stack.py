@@ -12,12 +12,10 @@ import yaml
 from aiohttp import web
 
 from tests.alerts import promql
+from tests.alerts.catalogue import ALERTS, BINARIES, RULE_FILES
 from tests.process import free_port, running
 
-ROOT = Path(__file__).parents[2]
-BINARIES = ROOT / ".cache" / "prometheus"
-RULES = sorted((ROOT / "alerts" / "rules").glob("*.yaml"))
-EXAMPLE = ROOT / "alerts" / "alertmanager.example.yaml"
+EXAMPLE = ALERTS / "alertmanager.example.yaml"
 
 
 @dataclass
@@ -72,6 +70,15 @@ class Stack:
             if alert["state"] == state
         ]
         return {name: names.count(name) for name in sorted(set(names))}
+
+    async def suppressed(self) -> set[str]:
+        """The alerts that Alertmanager holds back."""
+        answer = await _get(f"{self.alertmanager}/api/v2/alerts")
+        return {
+            alert["labels"]["alertname"]
+            for alert in answer
+            if alert["status"]["state"] == "suppressed"
+        }
 
 
 @asynccontextmanager
@@ -181,7 +188,7 @@ async def until(condition: Callable[[], Any], seconds: float, what: str) -> None
 def _lay_out(folder: Path, faster: int, edit: Callable[[str], str]) -> None:
     rules = folder / "rules"
     rules.mkdir(parents=True)
-    for path in RULES:
+    for path in RULE_FILES:
         (rules / path.name).write_text(_faster_rules(path, faster, edit))
 
 

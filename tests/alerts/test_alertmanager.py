@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 import yaml
 
-from tests.alerts.catalogue import ALERTS, BY_ALERT
-from tests.alerts.stack import BINARIES, EXAMPLE, running_alertmanager, until
+from tests.alerts.catalogue import ALERTS, BINARIES, BY_ALERT
+from tests.alerts.stack import EXAMPLE, running_alertmanager, until
 
 INHIBITIONS = yaml.safe_load(EXAMPLE.read_text())["inhibit_rules"]
 RECEIVERS = {"critical": "pager", "warning": "ticket", "info": "nobody"}
@@ -18,6 +18,7 @@ RECEIVERS = {"critical": "pager", "warning": "ticket", "info": "nobody"}
 both_versions = pytest.mark.parametrize("version", ["2", "3"])
 
 Labels = dict[str, str]
+Alert = tuple[tuple[str, str], ...]
 
 
 def labels_of_alerts() -> dict[str, Labels]:
@@ -76,13 +77,26 @@ def test_no_alert_tells_its_exporter(alert: str) -> None:
     assert not {"instance", "job"} & set(LABELS[alert])
 
 
+@pytest.mark.parametrize("alert", BY_ALERT)
+def test_runbooks_tell_what_is_held_back(alert: str) -> None:
+    """Whoever reads one knows which other alerts it hides, and which hide it."""
+    text = (ALERTS / "runbooks" / f"{alert}.md").read_text()
+    for words, expected in (
+        ("It holds back ", {target for source, target, _ in PAIRS if source == alert}),
+        ("It is held back by ", {source for source, target, _ in PAIRS if target == alert}),
+    ):
+        sentence = re.search(rf"{words}(.*?\.md\))\.", text)
+        assert expected == set(re.findall(r"\[(\w+)\]", sentence[1] if sentence else ""))
+
+
 def ask(number: int) -> list[Labels]:
-    """Both alerts of a pair, in an account of their own, and the target without its source."""
+    """Both alerts of a pair, and for each label that has to be equal a target where it is not."""
     source, target, equal = PAIRS[number]
-    shared = {name: LABELS[source][name] for name in equal} | {"account": f"pair-{number}"}
-    alone = {**LABELS[target], "account": f"alone-{number}"}
-    pair = [{**LABELS[source], **shared}, {**LABELS[target], **shared}]
-    return [*pair, alone] if equal else pair
+    shared = {name: LABELS[source][name] for name in equal}
+    cause = {**LABELS[source], **shared, "account": f"pair-{number}"}
+    held = {**LABELS[target], **shared, "account": f"pair-{number}"}
+    others = [{**held, name: f"not-{name}-{number}"} for name in equal]
+    return [cause, held, *others]
 
 
 @both_versions
@@ -106,18 +120,28 @@ async def test_what_is_explained_is_held_back(version: str, tmp_path: Path) -> N
         async def all_there() -> bool:
             return len(await alerts()) == len({tuple(sorted(labels.items())) for labels in sent})
 
+        async def held() -> set[Alert]:
+            return {
+                tuple(sorted(alert["labels"].items()))
+                for alert in await alerts()
+                if alert["status"]["inhibitedBy"]
+            }
+
+        explained = {tuple(sorted(ask(number)[1].items())) for number in range(len(PAIRS))}
+        unexplained = {
+            tuple(sorted(labels.items()))
+            for number in range(len(PAIRS))
+            for labels in ask(number)[2:]
+        }
+
+        async def all_held() -> bool:
+            return explained <= await held()
+
         await until(all_there, 20, "all alerts to be there")
+        await until(all_held, 20, "what is explained to be held back")
+        assert set() == unexplained & await held()
         found = await alerts()
 
-    held = {
-        (alert["labels"]["account"], alert["labels"]["alertname"])
-        for alert in found
-        if alert["status"]["inhibitedBy"]
-    }
-    pairs = {(f"pair-{number}", target) for number, (_, target, _) in enumerate(PAIRS)}
-    lone = {(f"alone-{number}", target) for number, (_, target, _) in enumerate(PAIRS)}
-    assert pairs <= held
-    assert set() == lone & held
     assert {alert: RECEIVERS[BY_ALERT[alert]["labels"]["severity"]] for alert in BY_ALERT} == {
         alert["labels"]["alertname"]: alert["receivers"][0]["name"]
         for alert in found

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.alerts import mutants, promql
-from tests.alerts.catalogue import BY_ALERT, RULES
+from tests.alerts.catalogue import BY_ALERT, RULES, labels_of, selectors
 
 SHARE = 20
 """One mutant of so many is tried here; `make mutants` tries all."""
@@ -61,7 +61,13 @@ SHARE = 20
         ),
         pytest.param(
             "avg by (a, b) (x)",
-            ["avg by (a) (x)", "avg by (b) (x)", "max by (a, b) (x)", "min by (a, b) (x)"],
+            [
+                "avg by (a) (x)",
+                "avg by (b) (x)",
+                "avg without (a, b) (x)",
+                "max by (a, b) (x)",
+                "min by (a, b) (x)",
+            ],
             id="grouping",
         ),
     ],
@@ -85,6 +91,19 @@ def test_every_rule_is_broken() -> None:
     assert names == {mutant.name for mutant in found}
     assert mutants.parses(found)
     assert all(mutant.tests for mutant in found)
+
+
+def test_no_word_is_passed_over() -> None:
+    """Each word of the rules is a series, a label, or broken, or left alone for a reason."""
+    words = {
+        token.text
+        for rule in RULES
+        for token in promql.tokens(rule["expr"])
+        if token.kind == "word"
+    }
+    series = {name for rule in RULES for name, _ in selectors(rule["expr"])}
+    labels = {label for name in series for label in labels_of(name)}
+    assert set() == words - series - labels - set(promql.SWAPS) - set(promql.LEFT_ALONE)
 
 
 def test_mutants_are_killed() -> None:

@@ -72,6 +72,12 @@ async def test_one_event_is_one_notification(tmp_path: Path) -> None:
 
             await until(is_calm, 150, "calm")
 
+        async def holds_back(name: str) -> None:
+            async def is_held() -> bool:
+                return all([name in await each.suppressed() for each in stacks])
+
+            await until(is_held, 30, f"{name} to be held back")
+
         async def tells(status: str, name: str) -> None:
             pages.append((status, name))
             with suppress(AssertionError):
@@ -86,6 +92,8 @@ async def test_one_event_is_one_notification(tmp_path: Path) -> None:
         simulator.rewrite = saturate
         await fires("WlvpnServerSaturated", 300)
         await fires("WlvpnPopSaturated")
+        await holds_back("WlvpnServerSaturated")
+        await holds_back("WlvpnPopSaturated")
         await tells("firing", "WlvpnCountrySaturated")
         simulator.rewrite = None
         await calms()
@@ -103,4 +111,5 @@ async def test_one_event_is_one_notification(tmp_path: Path) -> None:
 
         process.send_signal(signal.SIGTERM)
         await fires("WlvpnExporterAbsent")
+        await holds_back("WlvpnExporterAbsent")
         await tells("firing", "WlvpnExporterDown")

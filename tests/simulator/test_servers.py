@@ -110,7 +110,7 @@ def test_the_fleet_is_never_idle_nor_full(fleet: World) -> None:
 
 
 def test_some_pops_are_hot_at_their_peak(fleet: World) -> None:
-    """A few POPs reach 77 to 85 percent on average: the fullest, but nothing to wake anybody for."""
+    """A few POPs reach 77 to 85 percent on average: the fullest, and none is full."""
     peaks: dict[str, float] = defaultdict(float)
     for at in HOURS:
         for pop, used in pop_means(fleet, at).items():

@@ -43,6 +43,8 @@ EQUIVALENT = {
     ("WlvpnApiKeyRefused", "line 12: increase -> rate"): "only compared with 0",
     ("WlvpnSchedulerStalled", "line 7: max -> sum"): _NEVER_NEGATIVE,
     ("WlvpnCountryEmpty", "line 1: max -> sum"): _NEVER_NEGATIVE,
+    ("wlvpn:pop_servers:count", "line 1: count -> sum"): "what is counted is 1 each",
+    ("wlvpn:country_servers:count", "line 1: count -> sum"): "what is counted is 1 each",
     ("WlvpnPopTrafficZero", "line 3: max -> sum"): _NEVER_NEGATIVE,
     ("WlvpnPopTrafficUnusual", "line 11: max -> sum"): _NEVER_NEGATIVE,
     (

@@ -28,7 +28,7 @@ from tests.alerts.catalogue import BY_ALERT, PROMTOOL, RULE_FILES
 
 GROUPS = ("wlvpn-thresholds", "wlvpn-fresh", "wlvpn-polls", "wlvpn-servers", "wlvpn-usage")
 FIRST = datetime(2026, 11, 26, tzinfo=UTC)  # the month ends within a week
-STEP = timedelta(minutes=5)  # the platform measures no more often
+STEP = timedelta(minutes=5)  # the simulated platform measures no more often
 HEAVY = frozenset({"WlvpnServerFillingUp", "WlvpnPopCapacityForecast"})
 """They read an hour of every server, and eight days: promtool refuses more than 10,000 samples."""
 
@@ -69,24 +69,21 @@ class Tape:
         self.values[series] = [values]
 
 
-async def record(
-    world: World, *, days: float, step: timedelta = STEP, countries: tuple[str, ...] = ()
-) -> Tape:
-    """Polls a world through the exporter's own collectors.
+async def record(world: World, *, days: int, countries: tuple[str, ...] = ()) -> Tape:
+    """Polls a world through the exporter's own collectors, usage each third time.
 
     Args:
         world: the API's.
         days: how many.
-        step: between two polls of the servers; usage is polled each third time.
         countries: whose servers are listed; none: all.
 
     Raises:
         ValueError: a series that the rules read is not there.
     """
-    tape = Tape(step, int(days * 86_400 / step.total_seconds()) + 1)
+    tape = Tape(STEP, int(timedelta(days=days) / STEP) + 1)
     await _poll(world, ServersCollector(Options(), countries), 1, tape)
     await _poll(world, UsageCollector(UsageOptions(detail="pop")), 3, tape)
-    seconds = int(step.total_seconds())
+    seconds = int(STEP.total_seconds())
     for name in ("servers", "usage"):
         labels = f'{{account="demo", collector="{name}", instance="1"}}'
         for series in ("last_success", "last_attempt", "source_changed", "next_poll"):

@@ -19,6 +19,12 @@ both_versions = pytest.mark.parametrize("version", ["2", "3"])
 
 PLACES = {"account", "country", "pop", "fqdn"}
 
+FOR_ALL = {  # what goes wrong for all accounts of an exporter, or of the API, at once
+    *("WlvpnExporterDown", "WlvpnServersStale", "WlvpnNeverSucceeded", "WlvpnSchedulerStalled"),
+    *("WlvpnUsageStale", "WlvpnCertificateExpiring"),
+}
+FOR_THE_ACCOUNT = {"WlvpnCountryEmpty", "WlvpnServersVanished"}
+
 Labels = dict[str, str]
 Alert = tuple[tuple[str, str], ...]
 
@@ -143,9 +149,23 @@ async def test_what_is_explained_is_held_back(version: str, tmp_path: Path) -> N
         await until(all_held, 20, "what is explained to be held back")
         assert set() == unexplained & await held()
         found = await alerts()
+        async with session.get(f"{url}/api/v2/alerts/groups") as answer:
+            groups = await answer.json()
 
     assert {alert: RECEIVERS[BY_ALERT[alert]["labels"]["severity"]] for alert in BY_ALERT} == {
         alert["labels"]["alertname"]: alert["receivers"][0]["name"]
         for alert in found
         if alert["labels"].get("account") == "route"
     }
+    assert {alert: notified_by(alert) for alert in BY_ALERT} == {
+        group["labels"]["alertname"]: set(group["labels"]) for group in groups
+    }
+
+
+def notified_by(alert: str) -> set[str]:
+    """The labels that an alert's notifications are told apart by."""
+    if alert in FOR_ALL:
+        return {"alertname"}
+    places = {"account"} if alert in FOR_THE_ACCOUNT else {"account", "country"}
+    # The test gives an account to the one that has none.
+    return {"alertname", "account", *(places & set(LABELS[alert]))}

@@ -22,6 +22,7 @@ from exporter.metric import Metric
 from exporter.settings import Account, Option, Settings, options
 from exporter.source import PREFIX, SECRETS_DIRECTORY
 from exporter.telemetry import METRICS
+from grafana.__main__ import reference
 
 FOLDER = Path(__file__).parent
 ALERTS = FOLDER.parent / "alerts"
@@ -139,6 +140,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "metrics.md": _metrics(),
         FOLDER / "configuration.md": _configuration(),
         FOLDER / "alerts.md": _alerts(),
+        FOLDER / "dashboards.md": reference(),
         ALERTS / "prometheusrule.yaml": _prometheus_rule(),
     }
 

@@ -3,6 +3,7 @@
 from grafana_foundation_sdk.builders import common, geomap
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
+from grafana_foundation_sdk.models.geomap import TooltipMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from grafana import limit
@@ -32,7 +33,11 @@ def of_countries(used: str) -> geomap.Panel:
         "Servers", [DynamicConfigValue("unit", "none")]
     )
     view = geomap.MapViewConfig().id("fit").all_layers(True).padding(4).max_zoom(4)
-    return panel.view(view).layers([_markers()])
+    controls = geomap.ControlsOptions().show_zoom(True).mouse_wheel_zoom(False)
+    panel = panel.view(view).controls(controls.show_attribution(True))
+    panel = panel.basemap(common.MapLayerOptions().type("default").name("Background"))
+    panel = panel.tooltip(geomap.TooltipOptions().mode(TooltipMode.DETAILS))
+    return panel.layers([_markers()])
 
 
 def _markers() -> common.MapLayerOptions:

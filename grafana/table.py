@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from grafana_foundation_sdk.builders import common, dashboard
+from grafana_foundation_sdk.builders import common
 from grafana_foundation_sdk.builders import table as sdk
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models.dashboard import (
-    DashboardLinkType,
     DataTransformerConfig,
     DynamicConfigValue,
     FieldColorModeId,
@@ -49,7 +48,7 @@ class Column:
     steps: ThresholdsConfig | None = None
     is_bar: bool = False
     mappings: Sequence[ValueMapping] = ()
-    links: Sequence[dashboard.DashboardLink] = ()
+    links: Sequence[Mapping[str, str]] = ()
 
     def properties(self) -> list[DynamicConfigValue]:
         """How Grafana is told."""
@@ -59,7 +58,7 @@ class Column:
             "custom.width": self.width or None,
             "decimals": self.decimals,
             "mappings": list(self.mappings) or None,
-            "links": [link.build() for link in self.links] or None,
+            "links": list(self.links) or None,
         }
         if self.steps:
             found["thresholds"] = self.steps.build()
@@ -107,7 +106,7 @@ def rows(
     return made.sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
 
 
-def link(title: str, uid: str, *names: str, **fields: str) -> dashboard.DashboardLink:
+def link(title: str, uid: str, *names: str, **fields: str) -> dict[str, str]:
     """Leads to a dashboard about one row.
 
     Args:
@@ -118,8 +117,7 @@ def link(title: str, uid: str, *names: str, **fields: str) -> dashboard.Dashboar
     """
     passed = [_KEPT, *(f"${{{name}:queryparam}}" for name in names)]
     passed += [f"var-{name}=${{__data.fields.{column}}}" for name, column in fields.items()]
-    made = dashboard.DashboardLink(title).type(DashboardLinkType.LINK)
-    return made.url(f"/d/{uid}?{'&'.join(passed)}")
+    return {"title": title, "url": f"/d/{uid}?{'&'.join(passed)}"}
 
 
 def shown(fields: Mapping[str, str]) -> list[DataTransformerConfig]:

@@ -13,6 +13,9 @@ UID = "wlvpn-exporter"
 
 _STATES = {"0": ("failing", "red"), "1": ("fine", "green")}
 _FRESH = {"0": ("fresh", "green"), "1": ("stale", "red")}
+_TWO_POLLS = "30m"
+"""Of usage: a shorter window has no request of it most of the time."""
+
 _COLLECTORS = [collector.name for collector in ALL]
 _BY = "by (account, collector)"
 _LEGEND = "{{collector}} · {{account}}"
@@ -35,18 +38,26 @@ def _latest(name: str, collector: str = "", *, least: bool = False) -> str:
     return f"{'min' if least else 'max'} {_BY} ({chosen})"
 
 
-def _grown(name: str, *by: str, window: str = "$__rate_interval") -> str:
-    """How much a counter grew, by labels; of a pair of exporters, that of the one that saw more."""
-    grown = f"increase({raw(name)}[{window}])"
-    each = ", ".join(["account", "collector", *by])
+def _grown(name: str, window: str) -> str:
+    """How much a counter grew; of a pair of exporters, in the one where it grew more."""
+    return _paired(f"increase({raw(name)}[{window}])", "collector")
+
+
+def _a_minute(name: str, *by: str) -> str:
+    """How much a counter grows in a minute, by labels; of a pair likewise."""
+    return f"60 * {_paired(f'rate({raw(name)}[$__rate_interval])', *(by or ('collector',)))}"
+
+
+def _paired(grown: str, *by: str) -> str:
+    each = ", ".join({"account": 0, "collector": 0} | dict.fromkeys(by))
     seen = f"max by ({each}) (sum by (instance, {each}) ({grown}))"
-    return f"sum by ({', '.join(by) or 'collector'}) ({seen})"
+    return f"sum by ({', '.join(by)}) ({seen})"
 
 
 def _numbers() -> list[stat.Panel]:
     plain = limit.steps("text")
-    failed = _grown("wlvpn_poll_failures_total", window="$__range")
-    polls = _grown("wlvpn_polls_total", window="$__range")
+    failed = _grown("wlvpn_poll_failures_total", "$__range")
+    polls = _grown("wlvpn_polls_total", "$__range")
     panels = [
         number(
             "Polls",
@@ -83,7 +94,7 @@ def _numbers() -> list[stat.Panel]:
             "Requests per hour",
             "How often was the API asked in the last hour? An account is some 60 for servers and 5 "
             "for usage, and more while retries help.",
-            Line(f"sum({_grown('wlvpn_api_requests_total', window='1h')})", ""),
+            Line(f"sum({_grown('wlvpn_api_requests_total', '1h')})", ""),
             unit="none",
             decimals=0,
             steps=plain,
@@ -197,11 +208,11 @@ def _age() -> timeseries.Panel:
 
 
 def _outcomes() -> timeseries.Panel:
-    failed = _grown("wlvpn_poll_failures_total", "collector", "reason")
-    accepted = f"{_grown('wlvpn_polls_total')} - {_grown('wlvpn_poll_failures_total')}"
+    failed = _a_minute("wlvpn_poll_failures_total", "collector", "reason")
+    accepted = f"{_a_minute('wlvpn_polls_total')} - {_a_minute('wlvpn_poll_failures_total')}"
     return stacked(
         graph(
-            "Polls by outcome",
+            "Polls per minute by outcome",
             "Why do polls fail? Accepted ones are green; the others have the reasons of the "
             "metrics' reference.",
             Line(f"sum({accepted})", "accepted", "green"),
@@ -214,12 +225,14 @@ def _outcomes() -> timeseries.Panel:
 
 def _duration() -> timeseries.Panel:
     def quantile(q: float) -> str:
-        buckets = f"rate({raw('wlvpn_api_request_duration_seconds_bucket')}[$__rate_interval])"
+        seconds = raw("wlvpn_api_request_duration_seconds_bucket")
+        buckets = f"rate({seconds}[{_TWO_POLLS}])"
         return f"histogram_quantile({q}, sum by (collector, le) ({buckets}))"
 
     return graph(
         "Duration of requests",
-        "Is the API slow? The median, and what one in twenty exceeds. An attempt has ten seconds.",
+        "Is the API slow? The median of half an hour, and what one in twenty exceeds. An attempt has "
+        "ten seconds.",
         Line(quantile(0.5), "{{collector}}, median"),
         Line(quantile(0.95), "{{collector}}, 95 %", is_dashed=True),
         unit="s",
@@ -229,9 +242,9 @@ def _duration() -> timeseries.Panel:
 def _codes() -> timeseries.Panel:
     return stacked(
         graph(
-            "Requests by HTTP status",
+            "Requests per minute by HTTP status",
             "What does the API answer? Requests without an answer have the status none.",
-            Line(f"{_grown('wlvpn_api_requests_total', 'code')} > 0", "{{code}}"),
+            Line(f"{_a_minute('wlvpn_api_requests_total', 'code')} > 0", "{{code}}"),
             unit="none",
         ),
         bars=True,
@@ -240,22 +253,22 @@ def _codes() -> timeseries.Panel:
 
 def _retries() -> timeseries.Panel:
     return graph(
-        "Retries",
+        "Retries per minute",
         "How often is the API asked again within a poll, and why? A retry that helps is no "
         "failure.",
-        Line(f"sum({_grown('wlvpn_api_retries_total')})", "all", "text"),
-        Line(f"{_grown('wlvpn_api_retries_total', 'reason')} > 0", "{{reason}}"),
+        Line(f"sum({_a_minute('wlvpn_api_retries_total')})", "all", "text"),
+        Line(f"{_a_minute('wlvpn_api_retries_total', 'reason')} > 0", "{{reason}}"),
         unit="none",
     )
 
 
 def _bad() -> timeseries.Panel:
     return graph(
-        "Rejected records and held readings",
+        "Rejected and held per minute",
         "Does the API tell nonsense? Records that could not be read and were left out, and lists "
         "that lost most of their records and were asked for again.",
-        Line(f"{_grown('wlvpn_records_rejected_total')}", "rejected: {{collector}}"),
-        Line(f"{_grown('wlvpn_readings_held_total')}", "held: {{collector}}"),
+        Line(f"{_a_minute('wlvpn_records_rejected_total')}", "rejected: {{collector}}"),
+        Line(f"{_a_minute('wlvpn_readings_held_total')}", "held: {{collector}}"),
         unit="none",
     )
 

@@ -231,8 +231,8 @@ def _duration() -> timeseries.Panel:
 
     return graph(
         "Duration of requests",
-        "Is the API slow? The median of half an hour, and what one in twenty exceeds. An attempt has "
-        "ten seconds.",
+        "Is the API slow? The median of half an hour, and what one request in twenty exceeds. An "
+        "attempt has ten seconds.",
         Line(quantile(0.5), "{{collector}}, median"),
         Line(quantile(0.95), "{{collector}}, 95 %", is_dashed=True),
         unit="s",

@@ -20,6 +20,7 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/yamllint --strict alerts deploy grafana
 
 faults: .venv/dev
 	$(BIN)/python -m tests.faults --write

@@ -352,6 +352,9 @@ def _as_block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _as_block)
+# YAML 1.2 takes 500e12 for a number, PyYAML does not: quoted, it is text to both.
+_NUMBER = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789"))
 
 
 def _prometheus_rule() -> str:

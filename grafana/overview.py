@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana import board, limit
 from grafana.map import of_countries
-from grafana.panel import Line, graph, number, placed, stacked, words
+from grafana.panel import Line, graph, number, placed, words
 from grafana.series import COUNTRY, firing, raw, recorded
 from grafana.table import Column, link, rows
 
@@ -263,18 +263,17 @@ def _headroom() -> timeseries.Panel:
 
 
 def _saturated() -> timeseries.Panel:
-    over = (
+    counted = (
         f"sum by (country) ({recorded('wlvpn:country_saturated:ratio', COUNTRY)} "
         f"* {recorded('wlvpn:country_servers:count', COUNTRY)})"
     )
-    return stacked(
-        graph(
-            "Saturated servers by country",
-            "Is it one server's trouble or a crowd? Servers above the alert's threshold, in the "
-            f"{_FULLEST} countries that have most of them now.",
-            Line(fullest(over), "{{country}}"),
-            unit="none",
-        )
+    return graph(
+        "Saturated servers by country",
+        "Is it one server's trouble or a crowd? Servers above the alert's threshold: all of them, "
+        f"and those of the {_FULLEST} countries that have most now.",
+        Line(f"sum({counted})", "all", "text", is_dashed=True),
+        Line(fullest(f"({counted} > 0)"), "{{country}}"),
+        unit="none",
     )
 
 

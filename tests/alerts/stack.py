@@ -94,7 +94,7 @@ async def stack(
         faster: by how much all times of rules and Alertmanager are shorter.
         edit: changes each expression before its times are.
     """
-    _lay_out(folder, faster, edit)
+    lay_out_rules(folder, faster, edit)
     async with AsyncExitStack() as parts:
         on_call = await parts.enter_async_context(OnCall().listening())
         alertmanager = await parts.enter_async_context(
@@ -185,7 +185,7 @@ async def until(condition: Callable[[], Any], seconds: float, what: str) -> None
         raise AssertionError(f"waited {seconds:g} s in vain: {what}") from None
 
 
-def _lay_out(folder: Path, faster: int, edit: Callable[[str], str]) -> None:
+def lay_out_rules(folder: Path, faster: int, edit: Callable[[str], str]) -> None:
     rules = folder / "rules"
     rules.mkdir(parents=True)
     for path in RULE_FILES:

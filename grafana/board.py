@@ -45,7 +45,13 @@ def opened(
 
 
 def chosen(
-    name: str, label: str, description: str, query: str, *, several: bool = True
+    name: str,
+    label: str,
+    description: str,
+    query: str,
+    *,
+    several: bool = True,
+    everything: str = ".+",
 ) -> dashboard.QueryVariable:
     """A variable whose values come from the series that there are.
 
@@ -55,6 +61,7 @@ def chosen(
         description: what choosing does.
         query: such as `label_values(metric, label)`.
         several: whether more than one, or all, may be chosen.
+        everything: what all of them match.
     """
     made = dashboard.QueryVariable(name).label(label).description(description).datasource(SOURCE)
     made = made.query({"query": query, "refId": name}).definition(query)
@@ -62,7 +69,7 @@ def chosen(
     made = made.sort(VariableSort.ALPHABETICAL_ASC)
     if not several:
         return made
-    return made.multi(True).include_all(True).all_value(".+").current(ALL)
+    return made.multi(True).include_all(True).all_value(everything).current(ALL)
 
 
 def account() -> dashboard.QueryVariable:

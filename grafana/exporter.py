@@ -125,9 +125,9 @@ def _numbers() -> list[stat.Panel]:
 
 def _polls() -> list[statetimeline.Panel | table.Panel | timeseries.Panel]:
     return [
-        placed(_collectors(), 0, 4, 24, 5),
-        placed(_states(), 0, 9, 12, 7),
-        placed(_age(), 12, 9, 12, 7),
+        placed(_collectors(), 0, 4, 24, 6),
+        placed(_states(), 0, 10, 12, 6),
+        placed(_age(), 12, 10, 12, 6),
         placed(_outcomes(), 0, 16, 12, 8),
         placed(_duration(), 12, 16, 12, 8),
         placed(_codes(), 0, 24, 12, 8),

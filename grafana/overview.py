@@ -87,7 +87,7 @@ def _numbers() -> list[stat.Panel]:
         ),
         number(
             "Servers",
-            "How many servers does the API list for the chosen accounts and countries?",
+            "How many servers does the API list? What two accounts have in common counts twice.",
             Line(f"sum(max by (account, country) ({raw('wlvpn_servers', COUNTRY)}))", ""),
             unit="none",
             steps=limit.steps("text"),

@@ -11,6 +11,9 @@ from grafana.table import Column, link, rows
 
 UID = "wlvpn-usage"
 
+_ALSO_NONE = ".*"
+"""Where `collectors.usage.detail` is less than the default, these labels are not there."""
+
 _CELL = "max by (account, pop, country_code)"
 _WINDOW = "2h"
 """Usage is polled every quarter of an hour: a shorter window would see steps, not a rate."""
@@ -31,12 +34,14 @@ def made() -> Dashboard:
             "POP",
             "The points of presence that carried traffic this month.",
             f"label_values({cells}, pop)",
+            everything=_ALSO_NONE,
         ),
         board.chosen(
             "country_code",
             "Country code",
             "What the usage endpoint counts by. It need not be where the servers stand.",
             f"label_values({cells}, country_code)",
+            everything=_ALSO_NONE,
         ),
         since="24h",
     )

@@ -18,6 +18,9 @@ from grafana.series import COUNTRY, firing, own, raw
 
 TAG = "wlvpn"
 BUILD_INFO = "wlvpn_exporter_build_info"
+_SCHEMA = 39
+"""Of Grafana 10.3: a newer one migrates it, an older one may refuse what is newer than itself."""
+
 ALL = VariableOption(text="All", value="$__all")
 
 
@@ -113,6 +116,7 @@ def closed(
     for number, panel in enumerate(panels, start=1):
         built = built.with_panel(panel.id(number))
     made = built.build()
+    made.schema_version = _SCHEMA
     # The SDK would hide them in a menu that Grafana 12 has.
     for each in (*(made.links or ()), *(made.annotations.list_val or ())):
         each.placement = None
@@ -137,7 +141,9 @@ def alerts() -> list[dashboard.AnnotationQuery]:
 
 def churn(*matchers: str, is_on: bool = False) -> list[dashboard.AnnotationQuery]:
     """Marks when a tenth of a country's servers came or went at once: three at least."""
-    least = f"clamp_min(0.1 * max by (account, country) ({raw('wlvpn_servers', *matchers)}), 2.5)"
+    # A country that is gone is not counted any more.
+    listed = f"max_over_time({raw('wlvpn_servers', *matchers)}[$__rate_interval])"
+    least = f"clamp_min(0.1 * max by (account, country) ({listed}), 2.5)"
     return [
         _annotation(
             f"Servers {verb}",

@@ -38,26 +38,30 @@ def _latest(name: str, collector: str = "", *, least: bool = False) -> str:
     return f"{'min' if least else 'max'} {_BY} ({chosen})"
 
 
-def _grown(name: str, window: str) -> str:
-    """How much a counter grew; of a pair of exporters, in the one where it grew more."""
-    return _paired(f"increase({raw(name)}[{window}])", "collector")
+def _ours(expr: str) -> str:
+    """What Prometheus says of our targets: others have processes too."""
+    return f"({expr} and on (job, instance) {own('wlvpn_exporter_build_info')})"
+
+
+def _accepted(count: str, window: str) -> str:
+    """Accepted polls; of a pair of exporters, those of the one that had more."""
+    failures = f"sum without (reason) ({count}({raw('wlvpn_poll_failures_total')}[{window}]))"
+    return f"max {_BY} ({count}({raw('wlvpn_polls_total')}[{window}]) - {failures})"
 
 
 def _a_minute(name: str, *by: str) -> str:
-    """How much a counter grows in a minute, by labels; of a pair likewise."""
-    return f"60 * {_paired(f'rate({raw(name)}[$__rate_interval])', *(by or ('collector',)))}"
-
-
-def _paired(grown: str, *by: str) -> str:
+    """How much a counter grows in a minute, by labels; of a pair, where it grows more."""
+    by = by or ("collector",)
     each = ", ".join({"account": 0, "collector": 0} | dict.fromkeys(by))
-    seen = f"max by ({each}) (sum by (instance, {each}) ({grown}))"
-    return f"sum by ({', '.join(by)}) ({seen})"
+    grown = f"sum by (instance, {each}) (rate({raw(name)}[$__rate_interval]))"
+    return f"60 * sum by ({', '.join(by)}) (max by ({each}) ({grown}))"
 
 
 def _numbers() -> list[stat.Panel]:
     plain = limit.steps("text")
-    failed = _grown("wlvpn_poll_failures_total", "$__range")
-    polls = _grown("wlvpn_polls_total", "$__range")
+    polls = f"sum(max {_BY} (increase({raw('wlvpn_polls_total')}[$__range])))"
+    failed = f"1 - sum({_accepted('increase', '$__range')}) / ({polls} > 0)"
+    requests = f"sum without (code) (increase({raw('wlvpn_api_requests_total')}[1h]))"
     panels = [
         number(
             "Polls",
@@ -83,8 +87,8 @@ def _numbers() -> list[stat.Panel]:
         number(
             "Failed polls",
             "How large a share of the polls failed within the dashboard's time range? Retries "
-            "within a poll do not count.",
-            Line(f"sum({failed}) / (sum({polls}) > 0)", ""),
+            "within a poll do not count; of a pair of exporters, the better one does.",
+            Line(failed, ""),
             unit="percentunit",
             decimals=1,
             steps=plain,
@@ -94,7 +98,7 @@ def _numbers() -> list[stat.Panel]:
             "Requests per hour",
             "How often was the API asked in the last hour? An account is some 60 for servers and 5 "
             "for usage, and more while retries help.",
-            Line(f"sum({_grown('wlvpn_api_requests_total', '1h')})", ""),
+            Line(f"sum(max {_BY} ({requests}))", ""),
             unit="none",
             decimals=0,
             steps=plain,
@@ -103,7 +107,7 @@ def _numbers() -> list[stat.Panel]:
         number(
             "Memory",
             "How large is the exporter's process?",
-            Line(f"max({own('process_resident_memory_bytes')})", ""),
+            Line(f"max({_ours(own('process_resident_memory_bytes'))})", ""),
             unit="bytes",
             decimals=0,
             steps=plain,
@@ -113,7 +117,7 @@ def _numbers() -> list[stat.Panel]:
             "Running for",
             "When did the exporter start? Counters begin at 0 then, and nothing is known before "
             "its first poll.",
-            Line(f"time() - max({own('process_start_time_seconds')})", ""),
+            Line(f"time() - max({_ours(own('process_start_time_seconds'))})", ""),
             unit="s",
             decimals=0,
             steps=plain,
@@ -146,13 +150,13 @@ def _collectors() -> table.Panel:
         "ago it last differed is how often the platform measures.",
         [
             _latest("wlvpn_up"),
-            f"time() - {_latest('wlvpn_last_success_timestamp_seconds')}",
+            f"time() - ({_latest('wlvpn_last_success_timestamp_seconds')} > 0)",
             _latest("wlvpn_data_ttl_seconds"),
             moments.format(_latest("wlvpn_next_poll_timestamp_seconds")),
             _latest("wlvpn_poll_interval_seconds"),
             _latest("wlvpn_consecutive_failures", least=True),
             _latest("wlvpn_records"),
-            f"time() - {_latest('wlvpn_source_changed_timestamp_seconds')}",
+            f"time() - ({_latest('wlvpn_source_changed_timestamp_seconds')} > 0)",
             f"clamp_min({_latest('wlvpn_backoff_until_timestamp_seconds')} - time(), 0)",
             f"0 * {_latest('wlvpn_up')} + on (account) group_left () ({certificate} - time())",
         ],
@@ -179,13 +183,15 @@ def _collectors() -> table.Panel:
 
 
 def _states() -> statetimeline.Panel:
+    known = f"last_over_time({own('wlvpn_exporter_build_info')}[1d])"
+    scraped = f"{own('up')} and on (job, instance) {known}"
     return states(
         "Polls and scrapes",
         "Since when does it fail? For each collector, whether its last poll was accepted; for each "
         "exporter, whether Prometheus reaches it.",
         [
             Line(_latest("wlvpn_up"), f"polls of {_LEGEND}"),
-            Line(f"max by (instance) ({own('up')})", "scrapes of {{instance}}"),
+            Line(f"max by (instance) ({scraped})", "scrapes of {{instance}}"),
         ],
         _STATES,
         "No exporter is seen",
@@ -209,13 +215,12 @@ def _age() -> timeseries.Panel:
 
 def _outcomes() -> timeseries.Panel:
     failed = _a_minute("wlvpn_poll_failures_total", "collector", "reason")
-    accepted = f"{_a_minute('wlvpn_polls_total')} - {_a_minute('wlvpn_poll_failures_total')}"
     return stacked(
         graph(
             "Polls per minute by outcome",
             "Why do polls fail? Accepted ones are green; the others have the reasons of the "
             "metrics' reference.",
-            Line(f"sum({accepted})", "accepted", "green"),
+            Line(f"60 * sum({_accepted('rate', '$__rate_interval')})", "accepted", "green"),
             Line(f"{failed} > 0", "{{collector}}: {{reason}}"),
             unit="none",
         ),
@@ -284,13 +289,13 @@ def _memory() -> timeseries.Panel:
     return graph(
         "Resident memory",
         "Does the exporter grow? The resident memory of its process.",
-        Line(own("process_resident_memory_bytes"), "{{instance}}"),
+        Line(_ours(own("process_resident_memory_bytes")), "{{instance}}"),
         unit="bytes",
     )
 
 
 def _cpu() -> timeseries.Panel:
-    cpu = f"rate({own('process_cpu_seconds_total')}[$__rate_interval])"
+    cpu = _ours(f"rate({own('process_cpu_seconds_total')}[$__rate_interval])")
     return graph(
         "CPU and event loop",
         "Is the exporter busy? Seconds of CPU in a second, and by how much its timers were late.",

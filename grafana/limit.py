@@ -27,7 +27,6 @@ SERVER_FULL = _LIMITS["WlvpnServerSaturated", "used"]
 POP_FULL = _LIMITS["WlvpnPopSaturated", "used"]
 COUNTRY_FILLING = _LIMITS["WlvpnCountryNearlySaturated", "used"]
 COUNTRY_FULL = _LIMITS["WlvpnCountrySaturated", "used"]
-POP_FORECAST = _LIMITS["WlvpnPopCapacityForecast", "forecast"]
 HEADROOM_GONE = _LIMITS["WlvpnCountryHeadroomLow", "used"]
 CERTIFICATE_ENDS = _LIMITS["WlvpnCertificateExpiring", "seconds"]
 

@@ -37,10 +37,8 @@ def made() -> Dashboard:
 
 
 def _numbers() -> list[stat.Panel]:
-    age = (
-        "max(time() - max by (account) "
-        f"({raw('wlvpn_last_success_timestamp_seconds', collector='servers')}))"
-    )
+    read = raw("wlvpn_last_success_timestamp_seconds", collector="servers")
+    age = f"max(time() - max by (account) (last_over_time({read}[1d])))"
     panels = [
         number(
             "Alerts firing",
@@ -53,8 +51,10 @@ def _numbers() -> list[stat.Panel]:
         ),
         number(
             "Age of what you see",
-            "When was the list of servers last read? The oldest of the chosen accounts counts. "
-            "After three minutes it is stale, after ten the servers are gone from here.",
+            "When was the list of servers last read? The oldest of the chosen accounts counts, "
+            "also if its exporter is gone, for a day. By default it is stale after three "
+            "minutes, and after ten the servers are gone from here. Years: it was never read "
+            "since the start.",
             Line(age, "age"),
             unit="s",
             steps=limit.steps("green", (180, "orange"), (300, "red")),
@@ -302,15 +302,16 @@ def _forecast() -> table.Panel:
 def _accounts() -> table.Panel:
     to_servers = link("Servers of ${__value.raw}", "wlvpn-servers", account="Account")
     read = raw("wlvpn_last_success_timestamp_seconds", collector="servers")
+    seen = f"and on (account) {recorded('wlvpn:servers:count')}"
     return rows(
         "Accounts",
-        "Is it one account, or all of them? An account whose servers are not seen is not here.",
+        "Is it one account, or all of them? An account whose exporter is not seen is not here.",
         [
             f"count by (account) ({USED})",
             f"avg by (account) ({USED})",
             f"sum by (account) (1 - {USED})",
-            f"time() - max by (account) ({read})",
-            f"max by (account) ({recorded('wlvpn:servers:lost1d')})",
+            f"time() - (max by (account) ({read}) > 0)",
+            f"max by (account) ({recorded('wlvpn:servers:lost1d')}) {seen}",
         ],
         [
             Column("Account", "account", links=[to_servers]),

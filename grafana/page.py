@@ -27,6 +27,10 @@ Colours change where an alert would fire. They are taken from
 them anew. Numbers and tables show the end of the time range: what is no longer seen is not there,
 rather than old. Of a pair of exporters everything is counted once.
 
+Graphs of what the rules recorded follow the chosen account and not the chosen exporter, for a
+record is one for all of them. A line that ended within the time range stays among "the fullest
+now".
+
 Variables: the data source, `job` and `instance` of the exporters, the account, and what the
 dashboard is about. Red marks are pages; tickets, and servers that came and went, can be switched
 on.

@@ -76,9 +76,15 @@ def told(panel: P, title: str, description: str) -> P:
     return panel.title(title).description(description).datasource(SOURCE)
 
 
-def query(expr: str, legend: str = "", ref_id: str = "A") -> prometheus.Dataquery:
-    """A question to Prometheus."""
-    made = prometheus.Dataquery().expr(expr).ref_id(ref_id).datasource(SOURCE)
+def query(
+    expr: str, legend: str = "", ref_id: str = "A", *, every: str = "1m"
+) -> prometheus.Dataquery:
+    """A question to Prometheus, with at least `every` between its answers.
+
+    Nothing is polled more often than each minute. It also makes Grafana's window for rates four
+    minutes at least, whatever scrape interval its data source was told, or was not.
+    """
+    made = prometheus.Dataquery().expr(expr).ref_id(ref_id).datasource(SOURCE).interval(every)
     return made.legend_format(legend) if legend else made
 
 
@@ -200,10 +206,10 @@ def heat(title: str, description: str, line: Line, *, unit: str, cells: str) -> 
     made = made.calculate(False).color(
         colors.scale(HeatmapColorScale.EXPONENTIAL).exponent(0.5).steps(64)
     )
-    made = made.interval("5m").cell_gap(1).cell_values(heatmap.CellValues().unit(cells))
+    made = made.cell_gap(1).cell_values(heatmap.CellValues().unit(cells))
     made = made.y_axis(heatmap.YAxisConfig().unit(unit).decimals(0))
     made = made.show_value(options.VisibilityMode.NEVER).show_legend()
-    return made.with_target(query(line.expr, line.legend))
+    return made.with_target(query(line.expr, line.legend, every="5m"))
 
 
 def words(names: Mapping[str, tuple[str, str]]) -> ValueMap:

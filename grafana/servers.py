@@ -11,12 +11,10 @@ from grafana.table import Column, link, rows
 
 UID = "wlvpn-servers"
 
-USED = (
-    "max by (account, country, city, pop, fqdn) "
-    f"({raw('wlvpn_server_capacity_used_ratio', COUNTRY, POP)})"
-)
+_EACH = "max by (account, country, city, pop, fqdn)"
+_CAPACITY = raw("wlvpn_server_capacity_used_ratio", COUNTRY, POP)
+USED = f"{_EACH} ({_CAPACITY})"
 _SERVER = 'fqdn=~"$server"'
-_BY_POP = "by (account, country, pop)"
 
 
 def made() -> Dashboard:
@@ -124,12 +122,11 @@ def _servers() -> table.Panel:
         account="Account",
         server="Server",
     )
-    hour = recorded("wlvpn:server_capacity_used:ratio", COUNTRY, POP)
     return rows(
         "Servers, fullest first",
         "Which servers are full, and are they filling up? The change is that of an hour. A click "
         "shows a server's history at the right.",
-        [USED, f"{USED} - {hour} offset 1h"],
+        [USED, f"{USED} - {_EACH} ({_CAPACITY} offset 1h)"],
         [
             Column("Server", "fqdn", links=[to_server]),
             Column("POP", "pop", width=65),
@@ -209,16 +206,15 @@ def _facts() -> table.Panel:
 def _churn() -> timeseries.Panel:
     def changed(verb: str) -> str:
         counter = raw(f"wlvpn_servers_{verb}_total", COUNTRY)
-        return f"sum(max by (account, country) (increase({counter}[$__rate_interval])))"
+        return f"60 * sum(max by (account, country) (rate({counter}[$__rate_interval])))"
 
     return stacked(
         graph(
-            "Servers that came and went",
-            "When did the fleet change?",
+            "Servers that came and went per minute",
+            "When did the fleet change? Spread over the minutes in which it was seen.",
             Line(changed("added"), "came", "green"),
             Line(changed("removed"), "went", "purple"),
             unit="none",
-            calcs=("max",),
         ),
         bars=True,
     )

@@ -52,18 +52,30 @@ def _cells(name: str) -> str:
     return f"{_CELL} ({raw(name, POP, COUNTRY_CODE)})"
 
 
+def _fresh() -> str:
+    """Only accounts whose usage is read: without polls counters stand still, rates sink to 0."""
+    read = raw("wlvpn_last_success_timestamp_seconds", collector="usage")
+    interval = raw("wlvpn_poll_interval_seconds", collector="usage")
+    age = f"time() - max by (account) ({read})"
+    return f"and on (account) ({age} < 4 * max by (account) ({interval}))"
+
+
 def _rate(of: str) -> str:
-    return (
-        f"{_CELL} (rate({raw(f'wlvpn_usage_observed_{of}_total', POP, COUNTRY_CODE)}[{_WINDOW}]))"
-    )
+    """Per second and cell; what is younger than the window would seem less than it is."""
+    counter = raw(f"wlvpn_usage_observed_{of}_total", POP, COUNTRY_CODE)
+    older = f"present_over_time({counter}[10m] offset {_WINDOW})"
+    return f"({_CELL} (rate({counter}[{_WINDOW}]) and {older}) {_fresh()})"
 
 
-def _smooth(place: str, offset: str = "") -> str:
+def _smooth(place: str) -> str:
     """Bytes per second by POP or country code, as recorded."""
+    return f"({_recorded(place)} {_fresh()})"
+
+
+def _recorded(place: str, offset: str = "") -> str:
     chosen = {"pop": POP, "country_code": COUNTRY_CODE}[place]
-    return (
-        f"avg_over_time({recorded(f'wlvpn:{place}_usage_bytes:rate2h', chosen)}[{_SMOOTH}]{offset})"
-    )
+    rate = recorded(f"wlvpn:{place}_usage_bytes:rate2h", chosen)
+    return f"avg_over_time({rate}[{_SMOOTH}]{offset})"
 
 
 def _numbers() -> list[stat.Panel]:
@@ -77,12 +89,12 @@ def _numbers() -> list[stat.Panel]:
     panels = [
         number(
             "Throughput",
-            "How much is moved now? The average of the last two hours; the usage endpoint tells no "
-            "more than that.",
+            "How much is moved now? The average of the last two hours, known from two hours "
+            "after the first start, while the usage is read.",
             Line(f"8 * sum({_rate('bytes')})", ""),
             unit="bps",
             steps=plain,
-            nothing="not measured yet",
+            nothing="unknown",
         ),
         number(
             "Connections per minute",
@@ -91,7 +103,7 @@ def _numbers() -> list[stat.Panel]:
             unit="none",
             decimals=0,
             steps=plain,
-            nothing="not measured yet",
+            nothing="unknown",
         ),
         number(
             "This month",
@@ -210,7 +222,7 @@ def _is_it_us() -> timeseries.Panel:
 
 
 def _movers() -> table.Panel:
-    now, then = f"(8 * {_smooth('pop')})", f"(8 * {_smooth('pop', ' offset 1w')})"
+    now, then = f"(8 * {_smooth('pop')})", f"(8 * {_recorded('pop', ' offset 1w')})"
     change = f"({now} - {then})"
     moved = f"topk(20, abs{change})"
     return rows(

@@ -75,6 +75,6 @@ async def exporter(simulator: Simulator, port: int, **env: str) -> AsyncIterator
     async with running(*EXPORTER, env=variables(simulator.url, port, **env)) as process:
         assert process.stderr
         async with asyncio.timeout(20):
-            while b"listening" not in await process.stderr.readline():
-                pass
+            while b"listening" not in (line := await process.stderr.readline()):
+                assert line, "the exporter ended"
         yield process

@@ -25,8 +25,10 @@ def read(path: Path) -> Any:  # noqa: ANN401 - whatever is there
 
 def run(*words: str | Path, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
     """A program's exit code, and what it says on stdout and stderr."""
+    # Docker Compose reads variables of its own.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
     done = subprocess.run(
-        words, capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
+        words, capture_output=True, text=True, check=False, env={**ours, **(env or {})}
     )
     return done.returncode, done.stdout, done.stderr
 

@@ -10,6 +10,7 @@ import pytest
 
 from exporter.cli import parsers
 from exporter.settings import options
+from tests.alerts.promql import in_seconds
 from tests.deploy.shipped import DEPLOY, PROGRAMS, PYTHON_PROGRAMS, ROOT, exporter, run
 
 STACKS = {"demo": ["compose.yaml"], "live": ["compose.yaml", "compose.live.yaml"]}
@@ -118,6 +119,30 @@ def test_what_is_mounted_exists(stack: str, service: str) -> None:
 
 
 @each_stack
+def test_what_is_kept_is_kept_in_volumes(stack: str) -> None:
+    """Everything else is read-only: a program that keeps its data elsewhere would not start."""
+    flags = {
+        "prometheus": "--storage.tsdb.path",
+        "alertmanager": "--storage.path",
+        "grafana": "/var/lib/grafana",  # Grafana's own default
+    }
+    for service, flag in flags.items():
+        volumes = service_of(stack, service)["volumes"]
+        command = dict(w.split("=", 1) for w in service_of(stack, service).get("command") or ())
+        kept = [mount["target"] for mount in volumes if mount["type"] == "volume"]
+        assert [command.get(flag, flag)] == kept
+        assert ["/tmp"] == service_of(stack, service)["tmpfs"]  # noqa: S108 - the container's
+
+
+@each_stack
+def test_prometheus_keeps_what_the_rules_look_back_on(stack: str) -> None:
+    """They read eight days of daily peaks."""
+    command = service_of(stack, "prometheus")["command"]
+    [kept] = [w.partition("=")[2] for w in command if "retention.time=" in w]
+    assert in_seconds(kept) > 9 * 86_400
+
+
+@each_stack
 @each_service
 def test_a_secret_is_a_file(stack: str, service: str) -> None:
     """No variable and no argument holds one; variables name the files that do."""
@@ -130,11 +155,11 @@ def test_a_secret_is_a_file(stack: str, service: str) -> None:
 
 
 def test_secrets_are_never_committed() -> None:
-    """Git ignores the files in which they stand."""
+    """Git ignores the folder in which they stand, and nothing else."""
     files = [Path(secret["file"]) for secret in composed("live")["secrets"].values()]
     assert 2 == len(files)
-    for file in files:
-        assert 0 == run("git", "-C", ROOT, "check-ignore", "--quiet", file)[0]
+    [ignored] = re.findall(r"^/.+", (DEPLOY / ".gitignore").read_text(), re.MULTILINE)
+    assert {DEPLOY / ignored.strip("/")} == {file.parent for file in files}
 
 
 def test_the_demo_needs_no_secret() -> None:

@@ -1,5 +1,6 @@
 """The manifests, rendered by kustomize: valid, restricted, and of one mind with the exporter."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -112,6 +113,22 @@ def test_keys_are_files_that_the_user_brings(root: str) -> None:
 
 
 @each_root
+def test_the_monitor_scrapes_as_the_example_does(root: str) -> None:
+    """A longer interval would leave gaps, and what is not ready has to be seen above all."""
+    [service], [monitor] = of_kind("Service", root), of_kind("ServiceMonitor", root)
+    [endpoint] = monitor["spec"]["endpoints"]
+    for name in ("docs/prometheus.yml", "deploy/prometheus.yml"):
+        whole = read(ROOT / name)
+        [job] = whole["scrape_configs"]
+        scraped = {**whole.get("global", {}), **job}
+        assert (scraped["scrape_interval"], scraped["scrape_timeout"]) == (
+            endpoint["interval"],
+            endpoint["scrapeTimeout"],
+        )
+    assert service["spec"]["publishNotReadyAddresses"]
+
+
+@each_root
 def test_what_selects_finds(root: str) -> None:
     """Service, monitor and policy mean the exporters' pods, by labels and ports that exist."""
     [service], [monitor] = of_kind("Service", root), of_kind("ServiceMonitor", root)
@@ -209,8 +226,9 @@ async def test_probes_and_scrapes_are_answered(tmp_path: Path) -> None:
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
     ):
         assert running.stderr
-        for _ in range(2):
-            assert b"first reading" in await running.stderr.readline()
+        async with asyncio.timeout(20):
+            for _ in range(2):
+                assert b"first reading" in await running.stderr.readline()
         for path in paths:
             async with session.get(path) as response:
                 assert (path, 200) == (path, response.status)

@@ -1,5 +1,6 @@
 """The systemd unit: how it is confined, what it needs, how the exporter finds its key."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,8 +79,9 @@ async def test_the_exporter_finds_its_key_as_the_unit_names_it(tmp_path: Path) -
         ) as running,
     ):
         assert running.stderr
-        while b"collector=servers records=20" not in (line := await running.stderr.readline()):
-            assert line
+        async with asyncio.timeout(20):
+            while b"collector=servers records=20" not in (line := await running.stderr.readline()):
+                assert line
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"http://127.0.0.1:{port}/metrics") as response,

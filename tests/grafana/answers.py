@@ -27,7 +27,7 @@ _UNITS: Mapping[str, Range] = {
     "dateTimeFromNow": _NEAR,
     "bps": _MOVES,
     "decbytes": _MOVES,
-    "bytes": _MOVES,
+    "bytes": (1, 1e12),
 }
 """What values of a unit can be. Those of all others are never below zero."""
 

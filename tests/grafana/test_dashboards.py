@@ -35,6 +35,15 @@ def test_an_alert_leads_to_a_dashboard_that_knows_what_it_is_told(alert: str) ->
     assert set() == set(re.findall(r"[?&]var-(\w+)=", address)) - known
 
 
+@pytest.mark.parametrize("name", ["pop", "country_code"])
+def test_usage_without_a_label_is_among_all(name: str) -> None:
+    """Where `collectors.usage.detail` leaves POPs or country codes out, All takes such usage in."""
+    templating = BY_UID["wlvpn-usage"].templating
+    assert templating
+    [variable] = [each for each in templating.list_val or () if each.name == name]
+    assert ".*" == variable.all_value
+
+
 @every_dashboard
 def test_the_first_screen_is_full_and_cuts_nothing(dashboard: Dashboard) -> None:
     """Whatever begins above the fold ends there, without gaps between."""

@@ -16,6 +16,8 @@ _SHORTER = (
     (r"\boffset \d+[mhdw]\b", "offset 7s"),
     # Which of two equals is the eighth is nobody's promise.
     (r"\btopk\(\d+,", "topk(1000,"),
+    # The month may be younger than that on the day on which this runs.
+    (r"> 2 \* 86400", "> 0"),
 )
 
 BOARDS = {path.stem: path for path in DASHBOARDS}

@@ -1,7 +1,7 @@
 """Everything that docs/scaling.md names, running: two stores, who writes to them, and one alone."""
 
 import asyncio
-from asyncio.subprocess import Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -176,7 +176,10 @@ class _Site:
         )
 
     async def _start(self, program: str, *flags: str, port: int) -> tuple[Process, str]:
-        process = await self.life.enter_async_context(spawned(f"{BINARIES}/{program}", *flags))
+        # Nobody reads what they say, and a pipe that is full would stop them.
+        process = await self.life.enter_async_context(
+            spawned(f"{BINARIES}/{program}", *flags, stdout=DEVNULL, stderr=DEVNULL)
+        )
         url = f"http://127.0.0.1:{port}"
         await until(lambda: _is_ready(url), 30, f"{program} to be ready")
         return process, url

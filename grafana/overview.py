@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana import board, limit
 from grafana.map import of_countries
 from grafana.panel import Line, graph, number, placed, words
-from grafana.series import COUNTRY, firing, raw, recorded
+from grafana.series import COUNTRY, FULLEST, above, firing, fullest, raw, recorded
 from grafana.table import Column, link, rows
 
 UID = "wlvpn-overview"
@@ -19,7 +19,6 @@ USED = (
 
 SEVERITIES = {"critical": ("page", "red"), "warning": ("ticket", "orange")}
 
-_FULLEST = 8
 _NONE = "or on () 0 * count(wlvpn:threshold)"
 """No alert fires: known only where the rules are loaded."""
 
@@ -115,11 +114,6 @@ def _numbers() -> list[stat.Panel]:
     return [placed(panel, 3 * place, 0, 3, 4) for place, panel in enumerate(panels)]
 
 
-def above(expr: str, threshold: float) -> str:
-    """How many are above a threshold: 0 if none is, nothing if nothing is seen."""
-    return f"sum({expr} > bool {threshold:g})"
-
-
 def _now() -> list[geomap.Panel | table.Panel]:
     return [
         placed(of_countries(USED), 0, 4, 10, 11),
@@ -196,28 +190,13 @@ def _fullest() -> timeseries.Panel:
     used = recorded("wlvpn:country_capacity_used:avg", COUNTRY)
     return graph(
         "The fullest countries",
-        f"How did the {_FULLEST} countries that are fullest now come to this? The dashed lines "
+        f"How did the {FULLEST} countries that are fullest now come to this? The dashed lines "
         "are the thresholds of the ticket and of the page.",
         Line(fullest(used), "{{country}} · {{account}}"),
         unit="percentunit",
         steps=limit.of_countries(),
         soft_max=1,
     )
-
-
-def fullest(expr: str, *, by: str = "", on: str = "") -> str:
-    """Those series that are highest at the end: the same ones at each point, few enough to see.
-
-    What has ended within the time range keeps its line: when the API is down, history stays.
-
-    Args:
-        expr: the series.
-        by: what they are chosen by, if not by themselves.
-        on: the labels that both have.
-    """
-    last = f"last_over_time(({by or expr})[$__range:$__interval] @ end())"
-    joined = f"and on ({on})" if on else "and"
-    return f"{expr} {joined} topk({_FULLEST}, {last})"
 
 
 def _firing() -> table.Panel:
@@ -253,7 +232,7 @@ def _headroom() -> timeseries.Panel:
     return graph(
         "Without the largest POP",
         "How full would a country be if its largest POP were lost and all its users moved to the "
-        f"other ones? The {_FULLEST} countries where it is worst; above the dashed line they "
+        f"other ones? The {FULLEST} countries where it is worst; above the dashed line they "
         "would not fit.",
         Line(fullest(lost), "{{country}} · {{account}}"),
         unit="percentunit",
@@ -270,7 +249,7 @@ def _saturated() -> timeseries.Panel:
     return graph(
         "Saturated servers by country",
         "Is it one server's trouble or a crowd? Servers above the alert's threshold: all of them, "
-        f"and those of the {_FULLEST} countries that have most now.",
+        f"and those of the {FULLEST} countries that have most now.",
         Line(f"sum({counted})", "all", "text", is_dashed=True),
         Line(fullest(f"({counted} > 0)"), "{{country}}"),
         unit="none",

@@ -20,7 +20,7 @@ what is behind it. The alerts' links lead here too, so their uids never change.
 To import one by hand, choose its file under Dashboards, New, Import, then your Prometheus in the
 head. To provision all four, take [grafana/provisioning](../grafana/provisioning); the
 [compose file](../deploy/compose.yaml) and the [Kubernetes manifests](../deploy/kubernetes) do. Load
-the [rules](alerts.md) too: tables and numbers work without them, most graphs show what they record.
+the [rules](alerts.md) too: most numbers and tables work without them, most graphs do not.
 
 Colours change where an alert would fire. They are taken from
 [thresholds.yaml](../alerts/rules/thresholds.yaml): after you change it, `make dashboards` writes

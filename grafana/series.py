@@ -1,4 +1,4 @@
-"""Selectors: what a dashboard's variables narrow down.
+"""Queries: what a dashboard's variables narrow down, and which few of many series are shown.
 
 The exporter's own series are aggregated with `max by` before anything else is done with them, for a
 pair of exporters shows each twice. Recorded series are aggregated already and have no target.
@@ -7,6 +7,9 @@ pair of exporters shows each twice. Recorded series are aggregated already and h
 COUNTRY = 'country=~"$country"'
 POP = 'pop=~"$pop"'
 COUNTRY_CODE = 'country_code=~"$country_code"'
+
+FULLEST = 8
+"""So many lines of a graph can be told apart."""
 
 _TARGET = ('job=~"$job"', 'instance=~"$instance"')
 _ACCOUNT = 'account=~"$account"'
@@ -37,6 +40,26 @@ def firing(*matchers: str, **equal: str) -> str:
     """Our alerts that fire; some tell of no account."""
     ours = ('alertname=~"Wlvpn.+"', 'alertstate="firing"', 'account=~"$account|"')
     return _select("ALERTS", *ours, *matchers, **equal)
+
+
+def above(expr: str, threshold: float) -> str:
+    """How many are above a threshold: 0 if none is, nothing if nothing is seen."""
+    return f"sum({expr} > bool {threshold:g})"
+
+
+def fullest(expr: str, *, by: str = "", on: str = "") -> str:
+    """Those series that are highest at the end: the same ones at each point, few enough to see.
+
+    What has ended within the time range keeps its line: when the API is down, history stays.
+
+    Args:
+        expr: the series.
+        by: what they are chosen by, if not by themselves.
+        on: the labels that both have.
+    """
+    last = f"last_over_time(({by or expr})[$__range:$__interval] @ end())"
+    joined = f"and on ({on})" if on else "and"
+    return f"{expr} {joined} topk({FULLEST}, {last})"
 
 
 def _select(name: str, *matchers: str, **equal: str) -> str:

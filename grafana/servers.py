@@ -4,9 +4,8 @@ from grafana_foundation_sdk.builders import heatmap, stat, table, timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana import board, limit
-from grafana.overview import above, fullest
 from grafana.panel import Line, graph, heat, number, placed, stacked
-from grafana.series import COUNTRY, POP, raw, recorded
+from grafana.series import COUNTRY, POP, above, fullest, raw, recorded
 from grafana.table import Column, link, rows
 
 UID = "wlvpn-servers"

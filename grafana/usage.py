@@ -4,9 +4,8 @@ from grafana_foundation_sdk.builders import stat, table, timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana import board, limit
-from grafana.overview import fullest
 from grafana.panel import Line, graph, number, placed
-from grafana.series import COUNTRY_CODE, POP, raw, recorded
+from grafana.series import COUNTRY_CODE, POP, fullest, raw, recorded
 from grafana.table import Column, link, rows
 
 UID = "wlvpn-usage"

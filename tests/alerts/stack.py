@@ -11,6 +11,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+from exporter.simulator.app import Payload
 from tests.alerts import promql
 from tests.alerts.catalogue import ALERTS, BINARIES, RULE_FILES
 from tests.process import free_port, running
@@ -79,6 +80,25 @@ class Stack:
             for alert in answer
             if alert["status"]["state"] == "suppressed"
         }
+
+
+def saturating(country: str) -> Callable[[str, Payload], Payload]:
+    """Makes a simulator let every server of a country be full, and none elsewhere, at any hour."""
+
+    def used(server: Any) -> int:  # noqa: ANN401 - JSON
+        return 100 if server["country"] == country else min(60, int(server["capacity"]))
+
+    def rewrite(endpoint: str, payload: Payload) -> Payload:
+        if endpoint != "servers":
+            return payload
+        listed = payload["server"]
+        assert isinstance(listed, dict)
+        return {
+            **payload,
+            "server": {f: {**server, "capacity": used(server)} for f, server in listed.items()},
+        }
+
+    return rewrite
 
 
 @asynccontextmanager

@@ -10,26 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from exporter.simulator import Rule, Simulator, World
-from exporter.simulator.app import Payload
-from tests.alerts.stack import Stack, stack, until
+from tests.alerts.stack import Stack, saturating, stack, until
 from tests.process import EXPORTER, free_port, spawned, variables
 
 FASTER = 60
 COUNTRY = "US"
 WORLD = World(servers=1_040)  # 300 of them in the United States
-
-
-def saturate(endpoint: str, payload: Payload) -> Payload:
-    """Lets every server of the country be full."""
-    if endpoint != "servers":
-        return payload
-    listed = payload["server"]
-    assert isinstance(listed, dict)
-    full = {
-        fqdn: {**server, "capacity": 100} if server["country"] == COUNTRY else server
-        for fqdn, server in listed.items()
-    }
-    return {**payload, "server": full}
 
 
 def stale_sooner(expr: str) -> str:
@@ -89,7 +75,7 @@ async def test_one_event_is_one_notification(tmp_path: Path) -> None:
             assert [pages] * len(stacks) == [each.on_call.heard("pager") for each in stacks]
             assert [[]] * len(stacks) == [each.on_call.heard("ticket") for each in stacks]
 
-        simulator.rewrite = saturate
+        simulator.rewrite = saturating(COUNTRY)
         await fires("WlvpnServerSaturated", 300)
         await fires("WlvpnPopSaturated")
         await holds_back("WlvpnServerSaturated")

@@ -17,8 +17,7 @@ import aiohttp
 import pytest
 
 from exporter.simulator import Clock, Simulator, World
-from exporter.simulator.app import Payload
-from tests.alerts.stack import lay_out_rules, until
+from tests.alerts.stack import lay_out_rules, saturating, until
 from tests.process import exporter, free_port
 from tests.scaling.answer import Answer, ask, ask_each, count, differences, federated
 from tests.scaling.board import BOARDS, queries
@@ -73,19 +72,6 @@ class Seen:
     """What on-call was told."""
 
 
-def saturate(endpoint: str, payload: Payload) -> Payload:
-    """Lets every server of the country be nearly full, so that there is an alert."""
-    if endpoint != "servers":
-        return payload
-    listed = payload["server"]
-    assert isinstance(listed, dict)
-    full = {
-        fqdn: {**server, "capacity": 97} if server["country"] == COUNTRY else server
-        for fqdn, server in listed.items()
-    }
-    return {**payload, "server": full}
-
-
 def shorter_windows(expr: str) -> str:
     """No window is longer than this test: 20 minutes are 20 seconds here."""
     return re.sub(r"\[(?:65m|1h|2h|6h|1d)\]", "[20m]", expr)
@@ -98,7 +84,7 @@ async def watch(folder: Path) -> Seen:
     port = free_port()
     every = {f"WLVPN_COLLECTORS__{name}__INTERVAL": "15s" for name in ("SERVERS", "USAGE")}
     async with Simulator(World(servers=100), Clock(speed=FASTER)) as simulator:
-        simulator.rewrite = saturate
+        simulator.rewrite = saturating(COUNTRY)
         async with (
             exporter(simulator, port, **every),
             parts(folder, f"127.0.0.1:{port}", rules) as running,

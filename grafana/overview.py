@@ -6,18 +6,13 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana import board, limit
 from grafana.map import of_countries
 from grafana.panel import Line, graph, number, placed, words
-from grafana.series import COUNTRY, FULLEST, above, firing, fullest, raw, recorded
+from grafana.series import COUNTRY, FULLEST, above, age, firing, fullest, raw, recorded, servers
 from grafana.table import Column, link, rows
 
 UID = "wlvpn-overview"
 
-USED = (
-    "max by (account, country, city, pop, fqdn) "
-    f"({raw('wlvpn_server_capacity_used_ratio', COUNTRY)})"
-)
-"""Each server once, however many exporters show it."""
-
-SEVERITIES = {"critical": ("page", "red"), "warning": ("ticket", "orange")}
+_USED = servers(COUNTRY)
+_SEVERITIES = {"critical": ("page", "red"), "warning": ("ticket", "orange")}
 
 _NONE = "or on () 0 * count(wlvpn:threshold)"
 """No alert fires: known only where the rules are loaded."""
@@ -36,8 +31,6 @@ def made() -> Dashboard:
 
 
 def _numbers() -> list[stat.Panel]:
-    read = raw("wlvpn_last_success_timestamp_seconds", collector="servers")
-    age = f"max(time() - max by (account) (last_over_time({read}[1d])))"
     panels = [
         number(
             "Alerts firing",
@@ -54,7 +47,7 @@ def _numbers() -> list[stat.Panel]:
             "also if its exporter is gone, for a day. By default it is stale after three "
             "minutes, and after ten the servers are gone from here. Years: it was never read "
             "since the start.",
-            Line(age, "age"),
+            Line(age("servers"), ""),
             unit="s",
             steps=limit.steps("green", (180, "orange"), (300, "red")),
             nothing="unseen",
@@ -63,7 +56,7 @@ def _numbers() -> list[stat.Panel]:
             "Saturated countries",
             "In how many countries have users nowhere left to go? The average of the servers is "
             "above the alert's threshold.",
-            Line(above(f"avg by (account, country) ({USED})", limit.COUNTRY_FULL), ""),
+            Line(above(f"avg by (account, country) ({_USED})", limit.COUNTRY_FULL), ""),
             unit="none",
             steps=limit.of_counts(),
             nothing="unseen",
@@ -71,7 +64,7 @@ def _numbers() -> list[stat.Panel]:
         number(
             "Saturated POPs",
             "How many POPs are full on average? Their users must go to another one.",
-            Line(above(f"avg by (account, country, pop) ({USED})", limit.POP_FULL), ""),
+            Line(above(f"avg by (account, country, pop) ({_USED})", limit.POP_FULL), ""),
             unit="none",
             steps=limit.of_counts(),
             nothing="unseen",
@@ -79,7 +72,7 @@ def _numbers() -> list[stat.Panel]:
         number(
             "Saturated servers",
             "How many servers have nothing left for another user?",
-            Line(above(USED, limit.SERVER_FULL), ""),
+            Line(above(_USED, limit.SERVER_FULL), ""),
             unit="none",
             steps=limit.of_counts(),
             nothing="unseen",
@@ -95,7 +88,7 @@ def _numbers() -> list[stat.Panel]:
         number(
             "Used capacity",
             "How full is the whole fleet on average?",
-            Line(f"avg({USED})", ""),
+            Line(f"avg({_USED})", ""),
             unit="percentunit",
             decimals=1,
             steps=limit.of_countries(),
@@ -104,7 +97,7 @@ def _numbers() -> list[stat.Panel]:
         number(
             "Headroom",
             "How many servers' worth of capacity is free?",
-            Line(f"sum(1 - {USED})", ""),
+            Line(f"sum(1 - {_USED})", ""),
             unit="none",
             decimals=0,
             steps=limit.steps("text"),
@@ -116,7 +109,7 @@ def _numbers() -> list[stat.Panel]:
 
 def _now() -> list[geomap.Panel | table.Panel]:
     return [
-        placed(of_countries(USED), 0, 4, 10, 11),
+        placed(of_countries(_USED), 0, 4, 10, 11),
         placed(_countries(), 10, 4, 7, 11),
         placed(_pops(), 17, 4, 7, 11),
     ]
@@ -132,9 +125,9 @@ def _countries() -> table.Panel:
         "Which countries are running out of servers? Used is the average of their servers, free "
         "what is left in servers' worth. A click shows the servers.",
         [
-            f"avg {by} ({USED})",
-            f"count {by} ({USED})",
-            f"sum {by} (1 - {USED})",
+            f"avg {by} ({_USED})",
+            f"count {by} ({_USED})",
+            f"sum {by} (1 - {_USED})",
         ],
         [
             Column("Country", "country", width=80, links=[to_servers]),
@@ -161,7 +154,7 @@ def _pops() -> table.Panel:
         "Fullest POPs",
         "Which POPs are full? The other POPs of the country take over, as long as they have "
         "room. A click shows the servers.",
-        [f"avg {by} ({USED})", f"count {by} ({USED})", f"sum {by} (1 - {USED})"],
+        [f"avg {by} ({_USED})", f"count {by} ({_USED})", f"sum {by} (1 - {_USED})"],
         [
             Column("POP", "pop", width=70, links=[to_servers]),
             Column("Country", "country", width=75),
@@ -212,7 +205,7 @@ def _firing() -> table.Panel:
                 "Kind",
                 "severity",
                 width=70,
-                mappings=[words(SEVERITIES)],
+                mappings=[words(_SEVERITIES)],
                 steps=limit.steps("text"),
             ),
             Column("Alert", "alertname"),
@@ -286,9 +279,9 @@ def _accounts() -> table.Panel:
         "Accounts",
         "Is it one account, or all of them? An account whose exporter is not seen is not here.",
         [
-            f"count by (account) ({USED})",
-            f"avg by (account) ({USED})",
-            f"sum by (account) (1 - {USED})",
+            f"count by (account) ({_USED})",
+            f"avg by (account) ({_USED})",
+            f"sum by (account) (1 - {_USED})",
             f"time() - (max by (account) ({read}) > 0)",
             f"max by (account) ({recorded('wlvpn:servers:lost1d')}) {seen}",
         ],

@@ -42,6 +42,18 @@ def firing(*matchers: str, **equal: str) -> str:
     return _select("ALERTS", *ours, *matchers, **equal)
 
 
+def servers(*matchers: str, offset: str = "") -> str:
+    """How full each server is, once, however many exporters show it."""
+    used = raw("wlvpn_server_capacity_used_ratio", *matchers)
+    return f"max by (account, country, city, pop, fqdn) ({used}{offset})"
+
+
+def age(collector: str) -> str:
+    """Seconds since the stalest account was read; without an exporter it counts for a day."""
+    read = raw("wlvpn_last_success_timestamp_seconds", collector=collector)
+    return f"max(time() - max by (account) (last_over_time({read}[1d])))"
+
+
 def above(expr: str, threshold: float) -> str:
     """How many are above a threshold: 0 if none is, nothing if nothing is seen."""
     return f"sum({expr} > bool {threshold:g})"

@@ -5,14 +5,12 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana import board, limit
 from grafana.panel import Line, graph, heat, number, placed, stacked
-from grafana.series import COUNTRY, POP, above, fullest, raw, recorded
+from grafana.series import COUNTRY, POP, above, fullest, raw, recorded, servers
 from grafana.table import Column, link, rows
 
 UID = "wlvpn-servers"
 
-_EACH = "max by (account, country, city, pop, fqdn)"
-_CAPACITY = raw("wlvpn_server_capacity_used_ratio", COUNTRY, POP)
-USED = f"{_EACH} ({_CAPACITY})"
+_USED = servers(COUNTRY, POP)
 _SERVER = 'fqdn=~"$server"'
 
 
@@ -42,7 +40,7 @@ def _numbers() -> list[stat.Panel]:
         number(
             "Servers",
             "How many servers are there in the chosen countries and POPs?",
-            Line(f"count({USED})", ""),
+            Line(f"count({_USED})", ""),
             unit="none",
             steps=limit.steps("text"),
             nothing="unseen",
@@ -50,7 +48,7 @@ def _numbers() -> list[stat.Panel]:
         number(
             "Used capacity",
             "How full are they on average?",
-            Line(f"avg({USED})", ""),
+            Line(f"avg({_USED})", ""),
             unit="percentunit",
             decimals=1,
             steps=limit.of_countries(),
@@ -59,7 +57,7 @@ def _numbers() -> list[stat.Panel]:
         number(
             "The fullest one",
             "How full is the fullest of them?",
-            Line(f"max({USED})", ""),
+            Line(f"max({_USED})", ""),
             unit="percentunit",
             decimals=0,
             steps=limit.of_servers(),
@@ -68,7 +66,7 @@ def _numbers() -> list[stat.Panel]:
         number(
             "Saturated",
             "How many have nothing left for another user?",
-            Line(above(USED, limit.SERVER_FULL), ""),
+            Line(above(_USED, limit.SERVER_FULL), ""),
             unit="none",
             steps=limit.of_counts(),
             nothing="unseen",
@@ -76,7 +74,7 @@ def _numbers() -> list[stat.Panel]:
         number(
             "Filling up",
             "How many are so full that they are watched?",
-            Line(above(USED, limit.SERVER_FILLING), ""),
+            Line(above(_USED, limit.SERVER_FILLING), ""),
             unit="none",
             steps=limit.steps("text", (1, "orange")),
             nothing="unseen",
@@ -125,7 +123,7 @@ def _servers() -> table.Panel:
         "Servers, fullest first",
         "Which servers are full, and are they filling up? The change is that of an hour. A click "
         "shows a server's history at the right.",
-        [USED, f"{USED} - {_EACH} ({_CAPACITY} offset 1h)"],
+        [_USED, f"{_USED} - {servers(COUNTRY, POP, offset=' offset 1h')}"],
         [
             Column("Server", "fqdn", links=[to_server]),
             Column("POP", "pop", width=65),

@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana import board, limit
 from grafana.panel import Line, graph, number, placed
-from grafana.series import COUNTRY_CODE, POP, fullest, raw, recorded
+from grafana.series import COUNTRY_CODE, POP, age, fullest, raw, recorded
 from grafana.table import Column, link, rows
 
 UID = "wlvpn-usage"
@@ -55,8 +55,9 @@ def _fresh() -> str:
     """Only accounts whose usage is read: without polls counters stand still, rates sink to 0."""
     read = raw("wlvpn_last_success_timestamp_seconds", collector="usage")
     interval = raw("wlvpn_poll_interval_seconds", collector="usage")
-    age = f"time() - max by (account) ({read})"
-    return f"and on (account) ({age} < 4 * max by (account) ({interval}))"
+    return (
+        f"and on (account) (time() - max by (account) ({read}) < 4 * max by (account) ({interval}))"
+    )
 
 
 def _rate(of: str) -> str:
@@ -82,8 +83,6 @@ def _numbers() -> list[stat.Panel]:
     begin = f"max({raw('wlvpn_usage_month_start_timestamp_seconds')})"
     end = f"max({raw('wlvpn_usage_month_end_timestamp_seconds')})"
     projected = f"{month} * ({end} - {begin}) / (time() - {begin} > 2 * 86400)"
-    read = raw("wlvpn_last_success_timestamp_seconds", collector="usage")
-    age = f"max(time() - max by (account) ({read}))"
     plain = limit.steps("text")
     panels = [
         number(
@@ -132,7 +131,7 @@ def _numbers() -> list[stat.Panel]:
             "Age of what you see",
             "When was the usage last read? It is polled every 15 minutes, and stale after three "
             "hours.",
-            Line(age, ""),
+            Line(age("usage"), ""),
             unit="s",
             steps=limit.steps("green", (3600, "orange"), (10_800, "red")),
             nothing="unseen",

@@ -29,8 +29,6 @@ RATE_INTERVAL = promql.parse_duration(_GLOBALS["__rate_interval"])
 RANGE = promql.parse_duration(_GLOBALS["__range"])
 _STRING = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)[^}]*\}|([A-Za-z_]\w*))")
-FIRST_SCREEN_ROWS = 24
-"""Rows of 30 px and 8 px between them that 1920x1080 shows below Grafana's own header."""
 Json = dict[str, Any]
 
 
@@ -131,16 +129,6 @@ class Board:
 def committed() -> dict[str, Json]:
     """The dashboards of the repository, by their files' names."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
-
-
-def first_screen(dashboard: Json) -> list[str]:
-    """The titles of the panels that 1920x1080 shows whole, before anybody scrolls."""
-    return [
-        panel["title"]
-        for panel in dashboard["panels"]
-        if panel["type"] != "row"
-        and panel["gridPos"]["y"] + panel["gridPos"]["h"] <= FIRST_SCREEN_ROWS
-    ]
 
 
 def asks(variable: Json) -> tuple[str, str]:

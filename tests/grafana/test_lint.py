@@ -8,7 +8,7 @@ import promql_parser
 import pytest
 
 from tests.grafana import lint
-from tests.grafana.board import UIDS, committed, first_screen
+from tests.grafana.board import UIDS, committed
 from tests.grafana.expression import labels
 
 COMMITTED = committed()
@@ -646,9 +646,3 @@ def test_exclusions_are_needed_and_have_reasons() -> None:
     }
     assert set(lint.EXCLUSIONS) == set(lint.EXCLUSIONS) & found
     assert all(len(reason.split()) > 3 for reason in lint.EXCLUSIONS.values())
-
-
-def test_first_screen_ends_where_1080_pixels_do() -> None:
-    """A panel belongs to the first screen if its last row does; a row is only a heading."""
-    shown = [panel(1, "stat", 16), panel(2, "stat", 17), panel(3, "row", 1)]
-    assert ["Panel 1"] == first_screen({"panels": shown})

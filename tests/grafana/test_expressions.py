@@ -1,0 +1,210 @@
+"""What queries say where the evening of trouble does not go: pairs, what is gone, what is new."""
+
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.alerts.catalogue import PROMTOOL
+from tests.grafana.queries import DASHBOARDS, queries
+
+Series = dict[str, str]
+HOURS = 4
+MINUTES = 60 * HOURS
+AGES = f"0+60x{MINUTES}"
+"""A time that is always now: promtool's begins at 0."""
+
+SERVERS = 'account="a", collector="servers"'
+USAGE = 'account="a", collector="usage"'
+CELL = 'account="a", pop="par", country_code="FR"'
+
+
+def of(instance: str, series: Series) -> Series:
+    """The series as they are scraped from one exporter."""
+    return {
+        f'{name.rstrip("}")}, job="wlvpn", instance="{instance}"}}': values
+        for name, values in series.items()
+    }
+
+
+def server(country: str, values: str) -> Series:
+    labels = f'account="a", country="{country}", city="x", pop="x", fqdn="{country}"'
+    return {f"wlvpn_server_capacity_used_ratio{{{labels}}}": values}
+
+
+def polls(failures: str) -> Series:
+    """An exporter that polls each minute, and what comes of it."""
+    return {
+        f"wlvpn_polls_total{{{SERVERS}}}": f"0+1x{MINUTES}",
+        f'wlvpn_poll_failures_total{{{SERVERS}, reason="dns"}}': failures,
+    }
+
+
+def read_usage(until: int, counter: str) -> Series:
+    """Usage that was read until a minute, and its counter: 60 bytes more each minute."""
+    return {
+        f"wlvpn_last_success_timestamp_seconds{{{USAGE}}}": (
+            f"0+60x{until} {60 * until}x{MINUTES - until}"
+        ),
+        f"wlvpn_poll_interval_seconds{{{USAGE}}}": f"900x{MINUTES}",
+        f"wlvpn_usage_observed_bytes_total{{{CELL}}}": counter,
+    }
+
+
+STEADY = f"0+60x{MINUTES}"
+NEVER = f"0x{MINUTES}"
+HALF = MINUTES // 2
+
+
+@cache
+def asked() -> Mapping[str, str]:
+    """Every query, with All chosen, by its dashboard and place."""
+    found = (query for path in DASHBOARDS for query in queries(path, lambda _: ["FR"]))
+    return {str(query): query.text for query in found}
+
+
+@pytest.mark.parametrize(
+    ("query", "series", "expected"),
+    [
+        pytest.param(
+            "wlvpn-exporter, Failed polls A",
+            of("1", polls(NEVER)) | of("2", polls(f"0+1x{MINUTES}")),
+            {"{}": 0},
+            id="one of a pair fails, the other one does not",
+        ),
+        pytest.param(
+            "wlvpn-exporter, Polls per minute by outcome A",
+            of("1", polls(NEVER)) | of("2", polls(f"0+1x{MINUTES}")),
+            {"{}": 1},
+            id="the pair's accepted polls are those of the better one",
+        ),
+        pytest.param(
+            "wlvpn-overview, Used capacity A",
+            of("1", server("FR", "0.5x240")) | of("2", server("FR", "0.5x240")),
+            {"{}": 0.5},
+            id="a pair shows a server twice",
+        ),
+        pytest.param(
+            "wlvpn-overview, Headroom A",
+            of("1", server("FR", "0.5x240")) | of("2", server("FR", "0.5x240")),
+            {"{}": 0.5},
+            id="a pair does not double what is free",
+        ),
+        pytest.param(
+            "wlvpn-overview, Saturated servers A",
+            of("1", server("FR", "0.5x240")),
+            {"{}": 0},
+            id="none is saturated",
+        ),
+        pytest.param(
+            "wlvpn-overview, Saturated servers A", {}, {}, id="none is seen, which is not none"
+        ),
+        pytest.param(
+            "wlvpn-overview, Alerts firing A", {}, {}, id="without rules nobody knows of alerts"
+        ),
+        pytest.param(
+            "wlvpn-overview, Alerts firing A",
+            {'wlvpn:threshold{alert="x"}': "1x240"},
+            {"{}": 0},
+            id="with rules none fires",
+        ),
+        pytest.param(
+            "wlvpn-overview, Age of what you see A",
+            of("1", {f"wlvpn_last_success_timestamp_seconds{{{SERVERS}}}": AGES})
+            | of(
+                "2",
+                {
+                    'wlvpn_last_success_timestamp_seconds{account="b", collector="servers"}': (
+                        f"0+60x{HALF}"
+                    )
+                },
+            ),
+            {"{}": 7200},
+            id="an account whose exporter is gone grows old",
+        ),
+        pytest.param(
+            "wlvpn-usage, Age of what you see A",
+            of("1", {f"wlvpn_last_success_timestamp_seconds{{{USAGE}}}": f"0+60x{HALF}"}),
+            {"{}": 7200},
+            id="so it does on the dashboard of usage",
+        ),
+        pytest.param(
+            "wlvpn-overview, Accounts E",
+            {'wlvpn:servers:lost1d{account="a"}': "1x240"},
+            {},
+            id="in an outage no server was lost",
+        ),
+        pytest.param(
+            "wlvpn-overview, annotation Servers removed",
+            of(
+                "1",
+                {
+                    'wlvpn_servers{account="a", country="FR"}': f"40x{MINUTES - 2} stale",
+                    'wlvpn_servers_removed_total{account="a", country="FR"}': (
+                        f"0x{MINUTES - 2} 40 40"
+                    ),
+                },
+            ),
+            {'{account="a", country="FR"}': 40},
+            id="a whole country leaves",
+        ),
+        pytest.param(
+            "wlvpn-usage, Throughput A",
+            of("1", read_usage(MINUTES, STEADY)),
+            {"{}": 8},
+            id="usage is read",
+        ),
+        pytest.param(
+            "wlvpn-usage, Throughput A",
+            of("1", read_usage(MINUTES - 61, STEADY)),
+            {},
+            id="usage is not read any more",
+        ),
+        pytest.param(
+            "wlvpn-usage, Throughput A",
+            of("1", read_usage(MINUTES, f"_x{MINUTES - 100} 0+60x100")),
+            {},
+            id="a counter younger than the window",
+        ),
+        pytest.param(
+            "wlvpn-usage, This month A",
+            of("1", {'wlvpn_usage_month_to_date_bytes{account="a", pop="par"}': "7x240"})
+            | of("2", {'wlvpn_usage_month_to_date_bytes{account="b"}': "5x240"}),
+            {"{}": 12},
+            id="usage without country codes, or without POPs",
+        ),
+        pytest.param(
+            "wlvpn-exporter, Memory A",
+            of(
+                "1",
+                {
+                    'process_resident_memory_bytes{x="y"}': "7x240",
+                    'wlvpn_exporter_build_info{x="y"}': "1x240",
+                },
+            )
+            | {'process_resident_memory_bytes{job="node", instance="2"}': "9x240"},
+            {"{}": 7},
+            id="others have memory too",
+        ),
+    ],
+)
+def test_a_query_says_what_is(
+    query: str, series: Series, expected: Mapping[str, float], tmp_path: Path
+) -> None:
+    """Prometheus' own test runner agrees, four hours after the first sample."""
+    check = {
+        "expr": f"round({asked()[query]}, 1e-6)",
+        "eval_time": f"{MINUTES}m",
+        "exp_samples": [{"labels": labels, "value": value} for labels, value in expected.items()],
+    }
+    given = [{"series": name, "values": values} for name, values in series.items()]
+    test = {"interval": "1m", "input_series": given, "promql_expr_test": [check]}
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump({"tests": [test]}))
+    done = subprocess.run(
+        [PROMTOOL, "test", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr + done.stdout

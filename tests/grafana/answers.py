@@ -80,12 +80,9 @@ class Asked:
         return [series["value"] for series, _ in self.answers[query]]
 
     def _ask_values(self, query: Query) -> Matrix:
-        if query.kind == "values":
-            found = self._api.values(
-                query.label, query.text, self._now - query.range_seconds, self._now
-            )
-        else:
-            found = [str(dict(series)) for series, _ in self._api.instant(query.text, self._now)]
+        found = self._api.values(
+            query.label, query.text, self._now - query.range_seconds, self._now
+        )
         return [({"value": value}, {self._now: 1.0}) for value in found]
 
     def _ask(self, query: Query) -> Matrix:

@@ -23,8 +23,6 @@ Kind = Literal["instant", "range", "values"]
 
 _REFERENCE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{(\w+)(?::(\w+))?\})")  # $1 is label_replace's
 _LABEL_VALUES = re.compile(r"label_values\((?:(.+),)?\s*(\w+)\)", re.DOTALL)
-_QUERY_RESULT = re.compile(r"query_result\((.+)\)", re.DOTALL)
-_SPECIAL = re.compile(r"[\\^$*+?.()|[\]{}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,35 +109,24 @@ def _macros(range_seconds: int, step: int) -> dict[str, str]:
 
 
 def _variable(dashboard: Json, variable: Json, scope: Mapping[str, str]) -> Query:
-    told = variable["query"]
-    text = filled(told if isinstance(told, str) else told["query"], scope)
-    place = f"variable {variable['name']}"
-    seconds = _range_seconds(dashboard, {})
-    if found := _LABEL_VALUES.fullmatch(text):
-        return Query(
-            dashboard["uid"],
-            place,
-            "values",
-            (found[1] or "").strip(),
-            label=found[2],
-            range_seconds=seconds,
-        )
-    found = _QUERY_RESULT.fullmatch(text)
-    assert found, f"{dashboard['uid']}, {place}: neither label_values nor query_result: {text}"
-    return Query(dashboard["uid"], place, "instant", found[1], range_seconds=seconds)
+    text = filled(variable["query"]["query"], scope)
+    found = _LABEL_VALUES.fullmatch(text)
+    assert found, f"{dashboard['uid']}, variable {variable['name']}: no label_values: {text}"
+    return Query(
+        dashboard["uid"],
+        f"variable {variable['name']}",
+        "values",
+        (found[1] or "").strip(),
+        label=found[2],
+        range_seconds=_range_seconds(dashboard, {}),
+    )
 
 
 def _chosen(variable: Json, values: Sequence[str]) -> str:
     """What is put in for a variable as the dashboard opens: all of it, or the first one."""
     if not variable.get("includeAll"):
         return values[0] if values else ""
-    if variable.get("allValue"):
-        return str(variable["allValue"])
-    return f"({'|'.join(_SPECIAL.sub(_escaped, value) for value in values)})"
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return rf"\\{found[0]}"
+    return str(variable["allValue"])
 
 
 def _annotations(dashboard: Json) -> list[Json]:

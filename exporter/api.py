@@ -6,6 +6,7 @@ business. It knows no resource.
 Source: "Authentication" and "Errors" in the White Label VPN API documentation.
 """
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -136,10 +137,13 @@ class Api:
             authorization = self._key.header
             delay: float | None
             try:
-                answer = await self._attempt(
+                body = await self._attempt(
                     path, query, authorization, collector=collector, deadline=deadline
                 )
+                answer = await asyncio.to_thread(decode, body)
+                self._check_status(answer)
             except ApiError as error:
+                error.args = (self._key.redact(str(error)),)  # a content type may repeat it, too
                 if not rotated and self._has_rotated(error, authorization):
                     rotated, delay = True, 0.0
                 else:
@@ -186,7 +190,7 @@ class Api:
         *,
         collector: str,
         deadline: float,
-    ) -> Mapping[str, object]:
+    ) -> bytes:
         started = self._clock.monotonic()
         if started >= deadline:
             raise DeadlineError("the poll's deadline passed")
@@ -207,14 +211,11 @@ class Api:
             ) as answered:
                 response = cast(Response, answered)
                 check_head(response, now=self._clock.now())
-                answer = decode(await read(response, max_bytes=self._max_body_bytes))
-                self._check_status(answer)
-                return answer
-        except ApiError as error:
-            if isinstance(error, RateLimitedError) and error.retry_after_seconds:
+                return await read(response, max_bytes=self._max_body_bytes)
+        except RateLimitedError as error:
+            if error.retry_after_seconds:
                 away = self._clock.monotonic() + error.retry_after_seconds
                 self._away_until = max(self._away_until, away)
-            error.args = (self._key.redact(str(error)),)  # a content type may repeat it, too
             raise
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             raise translate(error, begun=response is not None) from None

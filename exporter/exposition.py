@@ -7,6 +7,10 @@ specification. Sample lines are the same in both; only a counter's HELP and TYPE
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
+from itertools import repeat
+from operator import attrgetter
 from typing import Any, Literal
 
 from exporter.metric import Metric, Table
@@ -21,6 +25,7 @@ CONTENT_TYPES: Mapping[Format, str] = {
 _GZIP_WINDOW = 31  # zlib's way to say: 32 KiB window, gzip header and trailer
 _GZIP_LEVEL = 3
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_STEP = 1000  # records in one go, during which no other thread of Python's gets its turn
 
 
 def encode(tables: Iterable[Table], known: object, account: str) -> dict[str, bytes]:
@@ -33,34 +38,59 @@ def encode(tables: Iterable[Table], known: object, account: str) -> dict[str, by
     for table in tables:
         records = list(table.records(known))
         for metric in table.metrics:
-            if lines := "".join(_lines(metric, records, account)):
-                blocks[metric.name] = lines.encode()
+            steps = range(0, len(records), _STEP)
+            block = BytesIO()  # unlike a join, it does not need twice the room
+            block.writelines(_lines(metric, records[at : at + _STEP], account) for at in steps)
+            if block.tell():
+                blocks[metric.name] = block.getvalue()
     return blocks
 
 
-def _lines(metric: Metric, records: Iterable[Any], account: str) -> Iterable[str]:
-    start = f'{metric.name}{{account="{account.translate(_ESCAPES)}"'
-    for record in records:
-        value = metric.value(record)
-        if value is None:
-            continue
-        # A label without a value is the same to Prometheus as no label.
-        labels = "".join(
-            f',{name}="{text.translate(_ESCAPES)}"'
-            for name in metric.labels[1:]
-            if (text := getattr(record, name))
-        )
-        yield f"{start}{labels}}} {value!r}\n"
+def _lines(metric: Metric, records: Sequence[Any], account: str) -> bytes:
+    """Weaves columns into lines: Python's own loop over records would take three times as long."""
+    values = list(map(metric.value, records))
+    if None in values:
+        records = [each for each, value in zip(records, values, strict=True) if value is not None]
+        values = [value for value in values if value is not None]
+    labels = [list(map(attrgetter(name), records)) for name in metric.labels[1:]]
+    columns: list[Iterable[str]] = [repeat(f'{metric.name}{{account="{account}"', len(records))]
+    for name, texts in zip(metric.labels[1:], labels, strict=True):
+        columns += [repeat(f',{name}="'), texts, repeat('"')]
+    columns += [repeat("} "), map(repr, values), repeat("\n")]
+    lines = "".join(map("".join, zip(*columns, strict=False)))
+    # A label without a value is the same to Prometheus as no label, and some have to be escaped.
+    quotes = 2 * len(metric.labels) * len(records)
+    is_plain = all(map(all, labels)) and "\\" not in lines
+    if not is_plain or (quotes, len(records)) != (lines.count('"'), lines.count("\n")):
+        lines = "".join(map(_line, repeat(metric), repeat(account), records, values))
+    return lines.encode()
 
 
-@dataclass(frozen=True, slots=True)
+def _line(metric: Metric, account: str, record: object, value: float | None) -> str:
+    texts = [account, *(getattr(record, name) for name in metric.labels[1:])]
+    pairs = zip(metric.labels, (text.translate(_ESCAPES) for text in texts), strict=True)
+    labels = ",".join(f'{name}="{text}"' for name, text in pairs if text)
+    return f"{metric.name}{{{labels}}} {value!r}\n"
+
+
+@dataclass(frozen=True)
 class Body:
-    """One page's unchanging head in one format, as it is and as the start of a gzip member."""
+    """One page's unchanging head in one format.
 
-    plain: bytes
+    Attributes:
+        parts: it, in the order of the page.
+        deflated: it as the start of a gzip member.
+    """
+
+    parts: Sequence[bytes]
     deflated: bytes
     _compressor: "zlib._Compress"
     _finished: dict[bytes, bytes] = field(default_factory=dict)
+
+    @cached_property
+    def plain(self) -> bytes:
+        """It as it is; few ask for that, and the parts are there anyway."""
+        return b"".join(self.parts)
 
     def finish(self, tail: bytes, *, gzip: bool) -> tuple[bytes, bytes]:
         """Completes the page with its tail.
@@ -80,15 +110,14 @@ class Body:
 
 def body(metrics: Iterable[Metric], blocks: Sequence[Mapping[str, bytes]], form: Format) -> Body:
     """Joins the blocks of all accounts, family by family in the order of `metrics`."""
-    chunks = []
+    parts = []
     for metric in metrics:
         lines = [block[metric.name] for block in blocks if metric.name in block]
         if lines:
-            chunks += [_header(metric, form), *lines]
-    plain = b"".join(chunks)
+            parts += [_header(metric, form), *lines]
     compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-    deflated = compressor.compress(plain) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    return Body(plain, deflated, compressor)
+    deflated = [*map(compressor.compress, parts), compressor.flush(zlib.Z_SYNC_FLUSH)]
+    return Body(parts, b"".join(deflated), compressor)
 
 
 def _header(metric: Metric, form: Format) -> bytes:

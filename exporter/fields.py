@@ -17,6 +17,7 @@ TEXT_LIMIT = 128
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _DECIMAL = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?", re.ASCII)
 _INTEGER_LIMIT = 2**63 - 1
+_NUMBERS = (int, float)  # int | float would be made anew for each record
 
 
 class Ambiguous:
@@ -33,7 +34,7 @@ def unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
-def mapping(value: object, path: str) -> Mapping[str, object]:
+def mapping(value: object, path: str) -> dict[str, object]:
     """Reads a JSON object; `[]` is how the API's PHP writes an empty one.
 
     Raises:
@@ -63,11 +64,11 @@ def text(value: object, path: str) -> str:
     Raises:
         SchemaError: it is neither text nor null.
     """
+    if isinstance(value, str):
+        return clean(value) or "unknown"
     if value is None:
         return "unknown"
-    if not isinstance(value, str):
-        raise SchemaError(f"{path}: expected text, got {_kind(value)}")
-    return clean(value) or "unknown"
+    raise SchemaError(f"{path}: expected text, got {_kind(value)}")
 
 
 def number(value: object, path: str, *, low: float, high: float) -> float:
@@ -78,7 +79,7 @@ def number(value: object, path: str, *, low: float, high: float) -> float:
     """
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         value = float(value) if "." in value else int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise SchemaError(f"{path}: expected a number, got {_kind(value)}")
     if not low <= value <= high:
         raise SchemaError(f"{path}: not within {low:g}..{high:g}")
@@ -99,14 +100,14 @@ def count(value: object, path: str) -> int:
 
 def visible(value: str) -> str:
     """Text without control, format, surrogate and line separating characters."""
-    if value.isascii() and value.isprintable():
-        return value
     return "".join(c for c in value if unicodedata.category(c) not in _UNSEEN)
 
 
 def clean(value: str) -> str:
     """Visible text without blanks around it, cut at 128 characters."""
-    value = visible(value).strip()
+    if not (value.isascii() and value.isprintable()):
+        value = visible(value)
+    value = value.strip()
     if len(value) <= TEXT_LIMIT:
         return value
     digest = hashlib.sha256(value.encode()).hexdigest()[:8]

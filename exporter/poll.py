@@ -53,7 +53,7 @@ class Poller:
             last = self._store.last(self.account, name)
             answer = await self.fetch(last)
             reading = Reading(answer.content, answer.records, at, started)
-            outcome = self._judge(answer, last, reading)
+            outcome = await self._judge(answer, last, reading)
         except ApiError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001 - the one edge where everything is caught
@@ -104,14 +104,14 @@ class Poller:
             get, now=self._clock.now(), last=last.content if last else None
         )
 
-    def _judge(self, answer: Answer[Any], last: Reading | None, reading: Reading) -> Outcome:
+    async def _judge(self, answer: Answer[Any], last: Reading | None, reading: Reading) -> Outcome:
         """Holds an answer that lost most of its records, until the next one agrees with it."""
         doubt = self._doubt(answer, last) if last else None
         if doubt and not self._is_confirmed(answer):
             self._held = answer
             return doubt
         self._held = None
-        changed = self._store.accept(self.account, self.collector.name, reading)
+        changed = await self._store.accept(self.account, self.collector.name, reading)
         return Accepted(answer.records, rejected=answer.rejected, changed=changed)
 
     def _is_confirmed(self, answer: Answer[Any]) -> bool:

@@ -1,9 +1,12 @@
 """What we know: the last accepted reading of each account and collector, and the page made of it.
 
-A reading is never changed, only replaced. Its bytes are encoded when it is accepted; a scrape picks
-them up. What has grown too old is dropped on the way, by whoever looks next: no timer to trust.
+A reading is never changed, only replaced. Its bytes are encoded when it is accepted, beside the
+event loop; a scrape picks them up. What has grown too old is dropped on the way, by whoever looks
+next: no timer to trust.
 """
 
+import asyncio
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -52,6 +55,15 @@ class Slot:
     content_blocks: Mapping[str, bytes]
     tally_blocks: Mapping[str, bytes]
 
+    def looks_like(self, other: "Slot") -> bool:
+        """Whether both have the same place on the page."""
+        mine = self.content_blocks, self.tally_blocks
+        return all(map(operator.is_, mine, (other.content_blocks, other.tally_blocks)))
+
+
+Slots = Mapping[tuple[str, str], Slot]
+"""All that is known, by account and collector; never changed, only replaced."""
+
 
 class Store:
     """Keeps the readings and gives out the page's domain part."""
@@ -65,28 +77,38 @@ class Store:
     ) -> None:
         self._clock = clock
         self._emit = emit
-        self._slots = {(a, c.name): _empty(a, c) for a, c in collectors}
+        self._slots: Slots = {(a, c.name): _empty(a, c) for a, c in collectors}
         kinds = dict.fromkeys(type(slot.collector) for slot in self._slots.values())
         self._metrics = tuple(metric for kind in kinds for metric in kind.metrics())
         self._bodies: dict[Format, Body] = {}
+        self._asked: set[Format] = set()
+        self._accepting = asyncio.Lock()
 
-    def accept(self, account: str, name: str, reading: Reading) -> bool:
-        """Replaces the reading; tells whether its content differs from the last one's."""
-        slot = self._slots[account, name]
-        last = slot.reading.content if slot.reading else None
-        changed = bool(last != reading.content)
-        if changed or slot.dropped:
-            tally = slot.collector.count(slot.tally, last=last, content=reading.content)
-            slot = replace(
-                slot,
-                dropped=False,
-                tally=tally,
-                content_blocks=encode(slot.collector.content_tables, reading.content, account),
-                tally_blocks=encode(slot.collector.tally_tables, tally, account),
-            )
-            self._bodies = {}
-        self._slots[account, name] = replace(slot, reading=reading)
-        return changed
+    async def accept(self, account: str, name: str, reading: Reading) -> bool:
+        """Replaces the reading; tells whether its content differs from the last one's.
+
+        Python's work is done in a thread meanwhile; what is served changes all at once.
+        """
+        async with self._accepting:  # one by one, or each would have the page made for the others
+            slot = self._slots[account, name]
+            renewed, changed = await asyncio.to_thread(_renew, slot, reading)
+            await self._publish(renewed)
+            return changed
+
+    async def _publish(self, slot: Slot) -> None:
+        """Replaces what is known together with its page: no scrape has to wait for that."""
+        key = slot.account, slot.collector.name
+        before, bodies = self._slots, self._bodies
+        if not slot.looks_like(before[key]):
+            slots = {**before, key: slot}
+            bodies = await asyncio.to_thread(self._render, slots, tuple(self._asked))
+        # Where something was dropped meanwhile, whoever asks next has the page made.
+        self._bodies = bodies if self._slots is before else {}
+        self._slots = {**self._slots, key: slot}
+
+    def _render(self, slots: Slots, forms: Iterable[Format]) -> dict[Format, Body]:
+        blocks = [{**slot.content_blocks, **slot.tally_blocks} for slot in slots.values()]
+        return {form: body(self._metrics, blocks, form) for form in forms}
 
     def last(self, account: str, name: str) -> Reading | None:
         """The last accepted reading, also when it has been dropped."""
@@ -107,8 +129,8 @@ class Store:
         """The page's domain part, after dropping what is too old."""
         self._drop_expired()
         if form not in self._bodies:
-            blocks = [{**slot.content_blocks, **slot.tally_blocks} for slot in self._slots.values()]
-            self._bodies[form] = body(self._metrics, blocks, form)
+            self._asked.add(form)
+            self._bodies |= self._render(self._slots, [form])
         return self._bodies[form]
 
     def age_seconds(self, account: str, name: str) -> float | None:
@@ -132,7 +154,8 @@ class Store:
             is_over = until is not None and self._clock.now() >= until
             if age < slot.collector.drop_seconds and not is_over:
                 continue
-            self._slots[key] = replace(slot, dropped=True, content_blocks={})
+            dropped = replace(slot, dropped=True, content_blocks={})
+            self._slots = {**self._slots, key: dropped}
             self._bodies = {}
             self._emit(
                 ReadingDropped(
@@ -142,6 +165,24 @@ class Store:
                     is_over=is_over,
                 )
             )
+
+
+def _renew(slot: Slot, reading: Reading) -> tuple[Slot, bool]:
+    """Encodes a reading; tells whether its content differs from the last one's."""
+    last = slot.reading.content if slot.reading else None
+    changed = bool(last != reading.content)
+    if not changed and not slot.dropped:
+        return replace(slot, reading=reading), False
+    collector, content = slot.collector, reading.content
+    tally = collector.count(slot.tally, last=last, content=content)
+    return replace(
+        slot,
+        reading=reading,
+        dropped=False,
+        tally=tally,
+        content_blocks=encode(collector.content_tables, content, slot.account),
+        tally_blocks=encode(collector.tally_tables, tally, slot.account),
+    ), changed
 
 
 def _empty(account: str, collector: Collector[Any, Any]) -> Slot:

@@ -184,6 +184,7 @@ class Telemetry:
         self._histograms: dict[str, Histogram] = {}
         self._lags: deque[float] = deque(maxlen=LAG_SAMPLES)
         self._tails: dict[Format, tuple[float, bytes]] = {}
+        self._up: set[tuple[str, str]] = set()
         for metric in METRICS:
             self._register(metric)
         self._gauges["wlvpn_exporter_build_info"].labels(
@@ -226,11 +227,13 @@ class Telemetry:
 
     def __call__(self, event: Event) -> None:
         """Takes note of an event."""
-        self._tails.clear()
         self._note(event)
 
     def tail(self, form: Format) -> bytes:
-        """The page's end, rendered anew when something happened or a second has passed."""
+        """The page's end, rendered anew once a second has passed, or a collector came up or down.
+
+        To render costs as much as ten scrapes, and events come in bursts.
+        """
         now = self._clock.monotonic()
         rendered, tail = self._tails.get(form, (-math.inf, b""))
         if now - rendered >= RENDER_SECONDS:
@@ -254,7 +257,11 @@ class Telemetry:
         self._histograms["wlvpn_poll_duration_seconds"].labels(*pair).observe(
             event.duration_seconds
         )
-        self._gauges["wlvpn_up"].labels(*pair).set(isinstance(event.outcome, Accepted))
+        is_up = isinstance(event.outcome, Accepted)
+        self._gauges["wlvpn_up"].labels(*pair).set(is_up)
+        if is_up != (pair in self._up):
+            self._up ^= {pair}
+            self._tails.clear()  # or a first reading would stand beside `wlvpn_up` 0
         failures = self._gauges["wlvpn_consecutive_failures"].labels(*pair)
         match event.outcome:
             case Accepted() as accepted:

@@ -14,14 +14,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import Pool
 from pathlib import Path
 from random import Random
 from traceback import extract_tb
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 from exporter.collectors.base import Answer, Collector, Get, Options
 from exporter.collectors.servers import ServersCollector
@@ -30,6 +30,7 @@ from exporter.errors import ApiError
 from exporter.exposition import Format
 from exporter.response import decode
 from exporter.snapshot import Reading, Store
+from tests import inline_loop
 from tests.manual_clock import ManualClock
 from tests.mutator import ENDPOINTS, Endpoint, Mutator, corpus
 from tests.oracle import Oracle
@@ -42,8 +43,6 @@ from tests.oracle_answer import (
     read_servers,
     read_usage,
 )
-
-T = TypeVar("T")
 
 BINARIES = Path(__file__).parents[1] / ".cache" / "prometheus"
 BATCH = 1000
@@ -200,23 +199,26 @@ class Trial:
         Returns:
             What became of the spoiled answer: accepted, or the reason why not.
         """
+        return inline_loop.run(self._polls())
+
+    async def _polls(self) -> str:
         spoiled, honest = self.case.body, self._honest
         match self.case.plan:
             case "alone":
-                return self._poll(spoiled, spoiled)
+                return await self._poll(spoiled, spoiled)
             case "current":
-                return self._poll(spoiled, honest)
+                return await self._poll(spoiled, honest)
             case "previous":
-                return self._poll(honest, spoiled)
+                return await self._poll(honest, spoiled)
             case "after":
-                self._poll(honest, honest)
-                return self._poll(spoiled, spoiled)
+                await self._poll(honest, honest)
+                return await self._poll(spoiled, spoiled)
             case "before":
-                outcome = self._poll(spoiled, spoiled)
-                self._poll(honest, honest)
+                outcome = await self._poll(spoiled, spoiled)
+                await self._poll(honest, honest)
                 return outcome
 
-    def _poll(self, current: bytes, previous: bytes) -> str:
+    async def _poll(self, current: bytes, previous: bytes) -> str:
         """Polls once, and looks at the page, whatever came of it."""
         at = self._clock.now()
         month = f"{at:%Y-%m}"
@@ -231,7 +233,7 @@ class Trial:
             return decode(body)
 
         try:
-            outcome = self._accept(get, asked, at)
+            outcome = await self._accept(get, asked, at)
         except ApiError as error:
             outcome = error.reason
             self._compare_refused(asked, error)
@@ -243,16 +245,14 @@ class Trial:
         self._clock.advance(60 if self.case.endpoint == "servers" else 3600)
         return outcome
 
-    def _accept(self, get: Get, asked: Sequence[bytes], at: datetime) -> str:
+    async def _accept(self, get: Get, asked: Sequence[bytes], at: datetime) -> str:
         monotonic = self._clock.monotonic()
         last = self._store.last("default", self._collector.name)
-        answer: Answer[Any] = _finish(
-            self._collector.fetch(get, now=at, last=last and last.content)
-        )
+        answer: Answer[Any] = await self._collector.fetch(get, now=at, last=last and last.content)
         outcome = self._compare_accepted(asked, answer)
         if outcome == "accepted":
             reading = Reading(answer.content, answer.records, at, monotonic)
-            self._store.accept("default", self._collector.name, reading)
+            await self._store.accept("default", self._collector.name, reading)
             if self.case.body in asked:
                 self.accepted.append((self._collector, answer.content))
         return outcome
@@ -297,22 +297,16 @@ class Trial:
         self.findings.append(Finding(kind, told, self.case))
 
 
-def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stopped:
-        value: T = stopped.value
-        return value
-    raise AssertionError("it waits for something")
-
-
 def _check(kept: Sequence[tuple[Collector[Any, Any], Any]], version: str) -> Iterator[Finding]:
     """Shows what was accepted to promtool, as the accounts of one page."""
     accounts = [(f"p{number}", collector) for number, (collector, _) in enumerate(kept)]
     store = Store(accounts, clock=ManualClock(SETTLING), emit=lambda _: None)
-    for (account, collector), (_, content) in zip(accounts, kept, strict=True):
-        store.accept(account, collector.name, Reading(content, 1, SETTLING, 1000.0))
+
+    async def accept() -> None:
+        for (account, collector), (_, content) in zip(accounts, kept, strict=True):
+            await store.accept(account, collector.name, Reading(content, 1, SETTLING, 1000.0))
+
+    inline_loop.run(accept())
     checked = subprocess.run(
         [BINARIES / version / "usr" / "bin" / "promtool", "check", "metrics"],
         input=b"".join(store.body("text").finish(b"", gzip=False)),

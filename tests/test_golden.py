@@ -61,7 +61,7 @@ async def make_pages(clock: ManualClock) -> dict[Format, bytes]:
             last = store.last(account, collector.name)
             answer = await collector.fetch(get, now=clock.now(), last=last and last.content)
             reading = Reading(answer.content, answer.records, clock.now(), clock.monotonic())
-            store.accept(account, collector.name, reading)
+            await store.accept(account, collector.name, reading)
     tails: dict[Format, bytes] = {"text": b"", "openmetrics": b"# EOF\n"}
     return {form: b"".join(store.body(form).finish(tails[form], gzip=False)) for form in FILES}
 

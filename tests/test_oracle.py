@@ -91,7 +91,7 @@ class Scene:
         answer = await self.collectors[name].fetch(get, now=at, last=last and last.content)
         assert [] == waiting
         reading = Reading(answer.content, answer.records, at, monotonic)
-        changed = self.store.accept("default", name, reading)
+        changed = await self.store.accept("default", name, reading)
         self._end(name, at, Accepted(answer.records, rejected=answer.rejected, changed=changed))
 
     def fail(self, name: str) -> None:

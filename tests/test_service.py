@@ -409,20 +409,32 @@ async def test_every_self_metric_exists_before_the_first_poll(
         assert known.get(name, [0, 0]) == [s.value for s in found[name].samples]
 
 
-async def test_the_tail_is_rendered_when_something_happened_or_a_second_passed(
+async def test_the_tail_is_rendered_at_most_once_a_second(
     configure: Configure, clock: ManualClock
 ) -> None:
-    """Scrapes in between share the same bytes."""
+    """Scrapes in between share the same bytes, whatever happens: polls come in bursts of events."""
     async with polling(configure(), clock) as (service, servers, _):
+        await servers.poll()
         tail = service.telemetry.tail("text")
         assert tail is service.telemetry.tail("text")
         clock.advance(0.9)
+        await servers.poll()
         assert tail is service.telemetry.tail("text")
         clock.advance(0.1)
-        again = service.telemetry.tail("text")
-        assert tail is not again
+        assert tail is not service.telemetry.tail("text")
+
+
+async def test_the_tail_tells_at_once_that_a_collector_came_up_or_went_down(
+    configure: Configure, clock: ManualClock, simulator: Simulator
+) -> None:
+    """No page shows a first reading beside `wlvpn_up` 0, nor an outage a second later."""
+    async with polling(configure(), clock) as (service, servers, _):
+        assert 0 == health(service, "wlvpn_up", "servers")
         await servers.poll()
-        assert again is not service.telemetry.tail("text")
+        assert 1 == health(service, "wlvpn_up", "servers")
+        simulator.rules = (Rule("servers", "status", "401"),)
+        await servers.poll()
+        assert 0 == health(service, "wlvpn_up", "servers")
 
 
 async def test_several_accounts_are_apart(

@@ -1,7 +1,9 @@
 """What the Store keeps, drops and gives out."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar, TypeVarTuple, cast
 
 import pytest
 
@@ -19,9 +21,14 @@ from exporter.collectors.usage import (
 from exporter.events import Event, ReadingDropped
 from exporter.month import Month
 from exporter.snapshot import Reading, Store
+from tests.inline_loop import InlineLoop
 from tests.manual_clock import ManualClock
 
 SERIES = 'wlvpn_server_capacity_used_ratio{account="a",fqdn="par-a01"'
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+Accept = Callable[..., Awaitable[bool]]
 
 
 def servers(used: float, *names: str) -> Servers:
@@ -52,10 +59,10 @@ def store(clock: ManualClock, events: list[Event]) -> Store:
 
 
 @pytest.fixture
-def accept(store: Store, clock: ManualClock) -> Callable[..., bool]:
-    def accept(name: str, content: object, account: str = "a") -> bool:
+def accept(store: Store, clock: ManualClock) -> Accept:
+    async def accept(name: str, content: object, account: str = "a") -> bool:
         reading = Reading(content, 1, clock.now(), clock.monotonic())
-        return store.accept(account, name, reading)
+        return await store.accept(account, name, reading)
 
     return accept
 
@@ -77,12 +84,10 @@ def test_an_empty_store_gives_counters_alone(store: Store) -> None:
     ] == lines
 
 
-def test_families_are_contiguous_with_several_accounts(
-    store: Store, accept: Callable[..., bool]
-) -> None:
+async def test_families_are_contiguous_with_several_accounts(store: Store, accept: Accept) -> None:
     """Each family has one HELP line and the samples of all accounts below it."""
-    accept("servers", servers(0.5), "b")
-    accept("servers", servers(0.25), "a")
+    await accept("servers", servers(0.5), "b")
+    await accept("servers", servers(0.25), "a")
     lines = page(store).splitlines()
     start = lines.index("# TYPE wlvpn_server_capacity_used_ratio gauge")
     rest = ',fqdn="par-a01",pop="par",country="FR",city="Paris"}'
@@ -94,15 +99,15 @@ def test_families_are_contiguous_with_several_accounts(
     assert sorted(set(helps)) == sorted(helps)
 
 
-def test_an_unchanged_content_is_told_and_not_encoded_again(
-    store: Store, accept: Callable[..., bool], clock: ManualClock
+async def test_an_unchanged_content_is_told_and_not_encoded_again(
+    store: Store, accept: Accept, clock: ManualClock
 ) -> None:
     """The second reading of equal content renews the age, and the page stays the same object."""
-    assert accept("servers", servers(0.5))
+    assert await accept("servers", servers(0.5))
     body = store.body("text")
     clock.advance(60)
     assert 60 == store.age_seconds("a", "servers")
-    assert not accept("servers", servers(0.5))
+    assert not await accept("servers", servers(0.5))
     assert body is store.body("text")
     assert 0 == store.age_seconds("a", "servers")
 
@@ -110,19 +115,19 @@ def test_an_unchanged_content_is_told_and_not_encoded_again(
 @pytest.mark.parametrize(
     ("name", "stale", "drop"), [("servers", 180, 600), ("usage", 10800, 93600)]
 )
-def test_a_reading_grows_stale_and_is_dropped(
+async def test_a_reading_grows_stale_and_is_dropped(
     name: str,
     stale: int,
     drop: int,
     store: Store,
-    accept: Callable[..., bool],
+    accept: Accept,
     clock: ManualClock,
     events: list[Event],
 ) -> None:
     """Its series end exactly at its time to live, once, and its counters stay."""
     content = {"servers": servers(0.5), "usage": usage(Month(2026, 3), 10, clock)}
     assert store.is_stale("a", name)
-    accept(name, content[name])
+    await accept(name, content[name])
     full = page(store)
     clock.advance(stale - 1)
     assert not store.is_stale("a", name)
@@ -140,36 +145,36 @@ def test_a_reading_grows_stale_and_is_dropped(
     assert ReadingDropped(account="a", collector=name, age_seconds=drop, is_over=False) == dropped
 
 
-def test_a_dropped_reading_comes_back(
-    store: Store, accept: Callable[..., bool], clock: ManualClock
+async def test_a_dropped_reading_comes_back(
+    store: Store, accept: Accept, clock: ManualClock
 ) -> None:
     """After a drop the same content is served again, and counted against the last reading."""
-    accept("servers", servers(0.5, "par-a01", "par-a02"))
+    await accept("servers", servers(0.5, "par-a01", "par-a02"))
     clock.advance(600)
     assert SERIES not in page(store)
-    accept("servers", servers(0.5, "par-a01"))
+    await accept("servers", servers(0.5, "par-a01"))
     assert SERIES in page(store)
     assert 'wlvpn_servers_removed_total{account="a",country="FR"} 1' in page(store)
 
 
-def test_the_same_content_comes_back_after_a_drop(
-    store: Store, accept: Callable[..., bool], clock: ManualClock
+async def test_the_same_content_comes_back_after_a_drop(
+    store: Store, accept: Accept, clock: ManualClock
 ) -> None:
     """A source that did not change while we were blind is served again."""
-    accept("servers", servers(0.5))
+    await accept("servers", servers(0.5))
     full = page(store)
     clock.advance(600)
     assert full != page(store)
-    assert not accept("servers", servers(0.5))
+    assert not await accept("servers", servers(0.5))
     assert full == page(store)
 
 
-def test_usage_ends_with_its_month(
-    store: Store, accept: Callable[..., bool], clock: ManualClock, events: list[Event]
+async def test_usage_ends_with_its_month(
+    store: Store, accept: Accept, clock: ManualClock, events: list[Event]
 ) -> None:
     """However young, a month's usage is not the next month's; the observed counter stays."""
     clock.advance((datetime(2026, 3, 31, 23, 59, tzinfo=UTC) - clock.now()) / timedelta(seconds=1))
-    accept("usage", usage(Month(2026, 3), 10, clock))
+    await accept("usage", usage(Month(2026, 3), 10, clock))
     clock.advance(59)
     assert 'wlvpn_usage_month_to_date_bytes{account="a",pop="par"' in page(store)
     clock.advance(1)
@@ -179,9 +184,66 @@ def test_usage_ends_with_its_month(
     assert [True] == [event.is_over for event in events if isinstance(event, ReadingDropped)]
 
 
-def test_a_vanished_server_vanishes_at_once(store: Store, accept: Callable[..., bool]) -> None:
+async def test_a_vanished_server_vanishes_at_once(store: Store, accept: Accept) -> None:
     """A server that an accepted reading does not list has no series any more."""
-    accept("servers", servers(0.5, "par-a01", "lon-a01"))
-    accept("servers", servers(0.5, "lon-a01"))
+    await accept("servers", servers(0.5, "par-a01", "lon-a01"))
+    await accept("servers", servers(0.5, "lon-a01"))
     assert SERIES not in page(store)
     assert 'fqdn="lon-a01"' in page(store)
+
+
+class Interrupted(InlineLoop):
+    """Something happens while a thread would work: `then`, when it has been given `after` times."""
+
+    def __init__(self, *, after: int) -> None:
+        super().__init__()
+        self.then: Callable[[], object] = lambda: None
+        self._left = after
+
+    def run_in_executor(
+        self, executor: object, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Works, and lets it happen."""
+        done = super().run_in_executor(executor, func, *args)
+        self._left -= 1
+        if not self._left:
+            self.then()
+        return done
+
+
+@pytest.mark.parametrize(
+    ("after", "content"),
+    [
+        pytest.param(1, servers(0.5), id="while it is compared"),
+        pytest.param(1, servers(0.25), id="while it is encoded"),
+        pytest.param(2, servers(0.25), id="while it is compressed"),
+    ],
+)
+def test_what_is_dropped_while_a_reading_is_accepted_stays_so(
+    after: int, content: Servers, store: Store, clock: ManualClock, events: list[Event]
+) -> None:
+    """The page is that of all that is known in the end, not of what was known in the beginning."""
+
+    async def accept(account: str, content: Servers) -> None:
+        await store.accept(account, "servers", Reading(content, 1, clock.now(), clock.monotonic()))
+
+    def drop() -> None:
+        clock.advance(1)
+        store.body("text")
+
+    async def scenario() -> None:
+        store.body("text")
+        await accept("b", servers(0.5))
+        await accept("a", servers(0.5))
+        clock.advance(599)
+        loop.then = drop
+        await accept("a", content)
+
+    with asyncio.Runner(loop_factory=lambda: Interrupted(after=2 + 2 + after)) as runner:
+        loop = cast(Interrupted, runner.get_loop())
+        runner.run(scenario())
+    assert [True, False] == [store.has_reading(account, "servers") for account in ("a", "b")]
+    assert [True, False] == [
+        f'_ratio{{account="{account}"' in page(store) for account in ("a", "b")
+    ]
+    assert 1 == sum(isinstance(e, ReadingDropped) and e.account == "b" for e in events)

@@ -5,6 +5,7 @@ instant, and returns what the API said. To add one, write its module and name it
 `collectors.ALL`; its options, flags, documentation and health metrics follow from that.
 """
 
+import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
@@ -181,7 +182,7 @@ class Sifted(Generic[P, R]):
     unknown_fields: frozenset[str]
 
 
-def sift(
+async def sift(
     entries: Iterable[tuple[P, object]],
     read: Callable[[P, Mapping[str, object]], R],
     *,
@@ -189,7 +190,7 @@ def sift(
     known_fields: frozenset[str],
     max_records: int,
 ) -> Sifted[P, R]:
-    """Reads records one by one and leaves the bad ones out.
+    """Reads records one by one, in a thread, and leaves the bad ones out.
 
     Args:
         entries: the path of each record in the answer, and its value.
@@ -202,6 +203,16 @@ def sift(
         TooLargeError: there are more than `max_records`.
         SchemaError: more than a fifth of the records are bad.
     """
+    return await asyncio.to_thread(_sift, entries, read, key, known_fields, max_records)
+
+
+def _sift(
+    entries: Iterable[tuple[P, object]],
+    read: Callable[[P, Mapping[str, object]], R],
+    key: Callable[[R], Any],
+    known_fields: frozenset[str],
+    max_records: int,
+) -> Sifted[P, R]:
     records: dict[Any, R] = {}
     bad: list[tuple[P, SchemaError]] = []
     unknown: set[str] = set()
@@ -214,12 +225,13 @@ def sift(
         except SchemaError as error:
             bad.append((path, SchemaError(f"{clean(str(path))}: {error}")))
             continue
-        if key(record) in records:
+        name = key(record)
+        if name in records:
             told = SchemaError(f"{clean(str(path))}: a second record of this name")
             bad.append((path, told))
             continue
-        records[key(record)] = record
-        if not members.keys() <= known_fields:
+        records[name] = record
+        if not known_fields.issuperset(members):
             unknown |= members.keys() - known_fields
     rejected = tuple(error for _, error in bad)
     if len(rejected) > MAX_BAD_RATIO * (len(records) + len(rejected)):

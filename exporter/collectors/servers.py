@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
+from operator import attrgetter
+from sys import intern
 from typing import NamedTuple
 
 from exporter.collectors.base import Answer, Collector, Get, MaxAge, sift
@@ -21,8 +24,7 @@ FIELDS = frozenset({"country", "city", "capacity", "ip"})
 _POP = re.compile(r"[^-.]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """One server; `capacity_used_ratio` is 0 for lightly used, 1 for fully utilised."""
 
     fqdn: str
@@ -41,15 +43,14 @@ class Server:
         """
         fqdn = text(fqdn, "fqdn")
         found = _POP.match(fqdn)
-        return cls(
-            fqdn=fqdn,
-            pop=found[0] if found else "unknown",
-            country=text(members.get("country"), "country"),
-            city=text(members.get("city"), "city"),
-            ip=text(members.get("ip"), "ip"),
-            capacity_used_ratio=number(member(members, "capacity"), "capacity", low=0, high=100)
-            / 100,
-        )
+        # Thousands of servers share a few names: each name is kept once.
+        pop = intern(found[0] if found else "unknown")
+        country = intern(text(members.get("country"), "country"))
+        city = intern(text(members.get("city"), "city"))
+        ip = text(members.get("ip"), "ip")
+        capacity = number(member(members, "capacity"), "capacity", low=0, high=100)
+        # By position: names would cost a tenth of all that is done with a record.
+        return cls(fqdn, pop, country, city, ip, capacity / 100)
 
 
 class Country(NamedTuple):
@@ -73,6 +74,10 @@ class Servers:
     countries: tuple[str, ...]
     unreadable: frozenset[str] = frozenset()
 
+    def by_fqdn(self) -> dict[str, str]:
+        """The country of each server."""
+        return {server.fqdn: server.country for server in self.servers}
+
     def by_country(self) -> Iterable[Country]:
         """Counts servers; a configured country without any counts 0."""
         counts = dict.fromkeys(self.countries, 0) | Counter(s.country for s in self.servers)
@@ -86,12 +91,12 @@ class Turnover:
     Attributes:
         added: servers that appeared since the start, by country.
         removed: servers that vanished since the start, by country.
-        listed: the country of each server listed last, also of those with a bad record since.
+        unreadable: the country of each server that is listed, but with a bad record by now.
     """
 
     added: Mapping[str, int]
     removed: Mapping[str, int]
-    listed: Mapping[str, str]
+    unreadable: Mapping[str, str]
 
 
 class ServersCollector(Collector[Servers, Turnover]):
@@ -169,10 +174,12 @@ class ServersCollector(Collector[Servers, Turnover]):
         del now, last
         query = {"country": ",".join(self.countries)} if self.countries else {}
         answer = await get(PATH, query)
-        sifted = sift(
-            mapping(member(answer, "server"), "server").items(),
+        listed = mapping(member(answer, "server"), "server")
+        sifted = await sift(
+            # Taken out one by one, each gives room for the next: what JSON makes is bulky.
+            ((fqdn, listed.pop(fqdn)) for fqdn in list(listed)),
             Server.from_json,
-            key=lambda server: server.fqdn,
+            key=attrgetter("fqdn"),
             known_fields=FIELDS,
             max_records=self.options.max_records,
         )
@@ -190,18 +197,22 @@ class ServersCollector(Collector[Servers, Turnover]):
     def first_tally(self) -> Turnover:
         """Zero for the configured countries; others begin when they are first seen."""
         zero = dict.fromkeys(self.countries, 0)
-        return Turnover(added=zero, removed=zero, listed={})
+        return Turnover(added=zero, removed=zero, unreadable={})
 
     def count(self, tally: Turnover, *, last: Servers | None, content: Servers) -> Turnover:
         """Compares with what was listed before; the first reading adds nothing."""
-        readable = {server.fqdn: server.country for server in content.servers}
+        readable = content.by_fqdn()
         # One that is new and unreadable is listed once it can be read, but for the first reading.
-        before = tally.listed if last else dict.fromkeys(content.unreadable, "unknown") | readable
-        listed = {f: before[f] for f in before.keys() & content.unreadable} | readable
+        if last:
+            before = {**last.by_fqdn(), **tally.unreadable}
+        else:
+            before = dict.fromkeys(content.unreadable, "unknown") | readable
+        unreadable = {fqdn: before[fqdn] for fqdn in before.keys() & content.unreadable}
+        listed = readable | unreadable
         return Turnover(
             added=_add(tally.added, listed, without=before),
             removed=_add(tally.removed, before, without=listed),
-            listed=listed,
+            unreadable=unreadable,
         )
 
 
@@ -210,5 +221,5 @@ def _add(
 ) -> Mapping[str, int]:
     """Adds the servers that one list has and the other has not; every country has its count."""
     counted = Counter(listed[fqdn] for fqdn in listed.keys() - without.keys())
-    countries = dict.fromkeys([*total, *listed.values(), *without.values()])
+    countries = dict.fromkeys(chain(total, listed.values(), without.values()))
     return {country: total.get(country, 0) + counted[country] for country in countries}

@@ -334,7 +334,7 @@ class UsageCollector(Collector[Usage, Gains]):
     ) -> tuple[MonthUsage, Sifted[Key, Cell]]:
         start, end = month.days(until)
         answer = await get(PATH, {"start_date": f"{start}", "end_date": f"{end}"})
-        sifted = sift(
+        sifted = await sift(
             _entries(mapping(member(answer, "data"), "data")),
             Cell.from_json,
             key=lambda cell: cell.key,

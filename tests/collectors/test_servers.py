@@ -272,7 +272,7 @@ def test_the_first_reading_adds_no_server() -> None:
 def test_a_configured_country_counts_from_the_start() -> None:
     """Its counters exist before the first reading."""
     zero = {"FR": 0, "UK": 0}
-    assert Turnover(added=zero, removed=zero, listed={}) == make("FR", "UK").first_tally()
+    assert Turnover(added=zero, removed=zero, unreadable={}) == make("FR", "UK").first_tally()
 
 
 TURNOVERS = {

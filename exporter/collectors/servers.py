@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from operator import attrgetter
 from sys import intern
@@ -48,9 +49,7 @@ class Server(NamedTuple):
         country = intern(text(members.get("country"), "country"))
         city = intern(text(members.get("city"), "city"))
         ip = text(members.get("ip"), "ip")
-        capacity = number(member(members, "capacity"), "capacity", low=0, high=100)
-        # By position: names would cost a tenth of all that is done with a record.
-        return cls(fqdn, pop, country, city, ip, capacity / 100)
+        return cls(fqdn, pop, country, city, ip, _ratio(members))
 
 
 class Country(NamedTuple):
@@ -171,14 +170,15 @@ class ServersCollector(Collector[Servers, Turnover]):
 
     async def fetch(self, get: Get, *, now: datetime, last: Servers | None) -> Answer[Servers]:
         """Asks for all configured countries in one request."""
-        del now, last
+        del now
         query = {"country": ",".join(self.countries)} if self.countries else {}
         answer = await get(PATH, query)
         listed = mapping(member(answer, "server"), "server")
+        known = {server.fqdn: server for server in last.servers} if last else {}
         sifted = await sift(
             # Taken out one by one, each gives room for the next: what JSON makes is bulky.
             ((fqdn, listed.pop(fqdn)) for fqdn in list(listed)),
-            Server.from_json,
+            partial(_read, known),
             key=attrgetter("fqdn"),
             known_fields=FIELDS,
             max_records=self.options.max_records,
@@ -214,6 +214,19 @@ class ServersCollector(Collector[Servers, Turnover]):
             removed=_add(tally.removed, before, without=listed),
             unreadable=unreadable,
         )
+
+
+def _read(known: Mapping[str, Server], fqdn: str, members: Mapping[str, object]) -> Server:
+    """Reads a record as `Server.from_json` does; most tell nothing new but the capacity."""
+    server = known.get(fqdn)
+    told = members.get("country"), members.get("city"), members.get("ip")
+    if server is None or told != (server.country, server.city, server.ip):
+        return Server.from_json(fqdn, members)
+    return Server(*server[:-1], _ratio(members))
+
+
+def _ratio(members: Mapping[str, object]) -> float:
+    return number(member(members, "capacity"), "capacity", low=0, high=100) / 100
 
 
 def _add(

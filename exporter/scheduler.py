@@ -106,6 +106,8 @@ class Scheduler:
 
     async def __aexit__(self, *_: object) -> None:
         self._jobs.pause()
+        # A job that is on its way begins its poll in the loop's next round.
+        await asyncio.sleep(0)
         tasks = [self._watchdog, *(turn.running for turn in self._turns if turn.running)]
         for task in tasks:
             task.cancel()

@@ -430,6 +430,22 @@ def test_leaving_cancels_the_running_poll_without_a_word(
     assert [] == caplog.messages
 
 
+@pytest.mark.parametrize("rounds", range(8))
+def test_leaving_as_a_poll_begins_says_nothing_either(
+    rounds: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever of a poll has begun when it is stopped, nobody is told of an error."""
+    caplog.set_level(logging.WARNING)
+
+    async def scenario(clock: VirtualClock) -> None:
+        async with at_work(clock, a=[Scripted(seconds=10)]):
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+
+    run(scenario)
+    assert [] == caplog.messages
+
+
 def test_the_lag_of_the_loop_is_measured() -> None:
     """A loop that was blocked says for how long."""
 

@@ -5,7 +5,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes 
 	--python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make requirements"
 
-.PHONY: demo test faults fuzz soak mutants week docs dashboards format lint requirements clean
+.PHONY: demo test faults fuzz soak mutants week bench docs dashboards format lint requirements clean
 
 demo: .venv/runtime
 	@exec $(BIN)/python -m exporter demo $(DEMO_ARGS)
@@ -40,6 +40,10 @@ mutants: .venv/dev
 week: .venv/dev
 	tests/fetch-prometheus .cache/prometheus
 	$(BIN)/python -m tests.alerts.days --days 7 --servers 3500
+
+bench: .venv/dev
+	tests/fetch-prometheus .cache/prometheus bench
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 docs: .venv/dev
 	$(BIN)/python docs/generate.py

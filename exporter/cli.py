@@ -4,6 +4,9 @@ Exit codes: 0 fine, 1 the API (or the exporter that was asked) failed, 2 wrong u
 configuration.
 """
 
+# A command imports what it alone needs: a container asks for its health every half a minute, and
+# without the service that costs half as much.
+
 import argparse
 import asyncio
 import http.client
@@ -15,16 +18,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from exporter.poll import Poller
 
 from exporter import PROGRAM, __version__, webconfig
 from exporter.address import format_url, parse_address
-from exporter.config import check
+from exporter.config import check, load_logging
 from exporter.duration import format_duration
 from exporter.errors import ApiError, ConfigError
 from exporter.exposition import CONTENT_TYPES
-from exporter.poll import Poller
-from exporter.service import Service, load_logging, serve
 from exporter.settings import Settings, options
 
 HEALTHCHECK_SECONDS = 3.0
@@ -135,13 +139,15 @@ def _names_command(words: Sequence[str]) -> bool:
 
 
 def _serve(found: argparse.Namespace) -> int:
+    from exporter.service import serve  # noqa: PLC0415 - see above
+
     settings = load_logging(_flags(found))
     asyncio.run(serve(settings))
     return 0
 
 
 def _demo(found: argparse.Namespace) -> int:
-    from exporter import demo  # noqa: PLC0415 - who serves need not pay for a simulator
+    from exporter import demo  # noqa: PLC0415 - as above
 
     chosen = {name: getattr(found, name) for name in ("servers", "seed", "faults")}
     asyncio.run(demo.run_demo(_flags(found), **chosen))
@@ -172,12 +178,14 @@ def _check(found: argparse.Namespace) -> int:
 
 
 async def _probe(settings: Settings) -> int:
+    from exporter.service import Service  # noqa: PLC0415 - as above
+
     async with Service(settings).pollers() as pollers:
         fine = [await _probe_one(poller) for poller in pollers]
     return 0 if all(fine) else 1
 
 
-async def _probe_one(poller: Poller) -> bool:
+async def _probe_one(poller: "Poller") -> bool:
     name = f"{poller.account} {poller.collector.name}"
     started = time.monotonic()
     try:
@@ -199,6 +207,8 @@ def _once(found: argparse.Namespace) -> int:
 
 
 async def _run_once(settings: Settings, found: argparse.Namespace) -> int:
+    from exporter.service import Service  # noqa: PLC0415 - as above
+
     service = Service(settings, runtime=False)
     async with service.pollers() as pollers:
         outcomes = await asyncio.gather(*(poller.poll() for poller in pollers))

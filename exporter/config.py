@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsError
 
-from exporter import webconfig
+from exporter import logs, webconfig
 from exporter.collectors import ALL
 from exporter.collectors.base import Collector
 from exporter.errors import ConfigError
@@ -50,6 +50,17 @@ class Target:
     ca_file: Path | None
     max_body_bytes: int
     collectors: tuple[Collector[Any, Any], ...]
+
+
+def load_logging(flags: Mapping[str, str]) -> Settings:
+    """Reads the configuration, and begins to log as it says.
+
+    Raises:
+        ConfigError: with all that is wrong, at once.
+    """
+    settings = load(flags)
+    logs.start(settings.log.level, settings.log.format)
+    return settings
 
 
 def load(flags: Mapping[str, str]) -> Settings:

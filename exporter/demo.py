@@ -4,10 +4,11 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from exporter import PROGRAM
+from exporter import PROGRAM, process
 from exporter.address import parse_address, reason_of
+from exporter.config import load_logging
 from exporter.errors import ConfigError
-from exporter.service import Service, load_logging, stop_signal
+from exporter.service import Service, stop_signal
 from exporter.simulator import Clock, Rule, Simulator, World
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ async def run_demo(
         settings = load_logging({**flags, "base_url": simulator.url, "api_key": key})
         # Whatever else is configured, a demo asks nobody but the simulator.
         settings = settings.model_copy(update={"accounts": {}, "proxy_url": None})
+        process.settle()
         async with Service(settings).serving() as urls:
             _say(f"{PROGRAM} demo: {servers} simulated servers, no key needed")
             _say(f"  metrics    {urls[0]}{settings.web.telemetry_path}")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
-from exporter import logs
+from exporter import logs, process
 from exporter.api import Api
 from exporter.clock import Clock, SystemClock
 from exporter.collectors.base import Collector
-from exporter.config import Target, check, load, targets
+from exporter.config import Target, check, targets
 from exporter.events import Event, Listener
 from exporter.listener import Tls, listen
 from exporter.poll import Poller
@@ -26,7 +26,7 @@ from exporter.snapshot import Store
 from exporter.status import Status
 from exporter.telemetry import Telemetry
 from exporter.web import Web
-from exporter.webconfig import Guard
+from exporter.webconfig.guard import Guard
 
 _LOG = logging.getLogger("exporter")
 
@@ -138,17 +138,6 @@ class Service:
         )
 
 
-def load_logging(flags: Mapping[str, str]) -> Settings:
-    """Reads the configuration, and begins to log as it says.
-
-    Raises:
-        ConfigError: with all that is wrong, at once.
-    """
-    settings = load(flags)
-    logs.start(settings.log.level, settings.log.format)
-    return settings
-
-
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT; a second one exits at once.
 
@@ -156,6 +145,7 @@ async def serve(settings: Settings) -> None:
         ConfigError: with all that is wrong, at once; an address cannot be listened on.
     """
     check(settings)
+    process.settle()
     stop = stop_signal()
     async with Service(settings).serving() as urls:
         for url in urls:

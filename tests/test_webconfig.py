@@ -20,7 +20,8 @@ from exporter.cli import main
 from exporter.errors import ConfigError
 from exporter.listener import listen
 from exporter.service import Service
-from exporter.webconfig import Guard, load
+from exporter.webconfig import load
+from exporter.webconfig.guard import Guard
 from exporter.webconfig.password import MAX_CACHED, MAX_WAITING, BusyError, Check, Passwords
 from tests.conftest import Configure
 from tests.manual_clock import ManualClock

@@ -6,14 +6,19 @@ it.
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from exporter.exposition import Format
 
 _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", re.ASCII)
 _TEXT_VERSIONS = {"0.0.4", ""}
 _OPENMETRICS_VERSIONS = {"1.0.0", ""}
+# A scraper sends the same headers for ever; reading those of Prometheus 3 takes 37 microseconds.
+# Few are kept: a client may send any, of up to 8 KiB each.
+_remember = lru_cache(maxsize=16)
 
 
+@_remember
 def choose_format(accept: str) -> Format:
     """Chooses the exposition format; text unless OpenMetrics is asked for by name."""
     openmetrics = _quality(accept, ["application/openmetrics-text"], _OPENMETRICS_VERSIONS)
@@ -21,6 +26,7 @@ def choose_format(accept: str) -> Format:
     return "openmetrics" if openmetrics and openmetrics >= (text or 0) else "text"
 
 
+@_remember
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether gzip may be sent and is no less wanted than the plain bytes."""
     gzip = _quality(accept_encoding, ["gzip", "x-gzip", "*"])

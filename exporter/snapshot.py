@@ -6,16 +6,20 @@ next: no timer to trust.
 """
 
 import asyncio
+import math
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from exporter.clock import Clock
 from exporter.collectors.base import Collector
 from exporter.events import Listener, ReadingDropped
 from exporter.exposition import Body, Format, body, encode
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_AT_ONCE = -math.inf, _NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Store:
         self._metrics = tuple(metric for kind in kinds for metric in kind.metrics())
         self._bodies: dict[Format, Body] = {}
         self._asked: set[Format] = set()
+        self._due = _AT_ONCE
         self._accepting = asyncio.Lock()
 
     async def accept(self, account: str, name: str, reading: Reading) -> bool:
@@ -105,6 +110,7 @@ class Store:
         # Where something was dropped meanwhile, whoever asks next has the page made.
         self._bodies = bodies if self._slots is before else {}
         self._slots = {**self._slots, key: slot}
+        self._due = _AT_ONCE
 
     def _render(self, slots: Slots, forms: Iterable[Format]) -> dict[Format, Body]:
         blocks = [{**slot.content_blocks, **slot.tally_blocks} for slot in slots.values()]
@@ -146,6 +152,8 @@ class Store:
         return age is None or slot.dropped or age >= slot.collector.stale_seconds
 
     def _drop_expired(self) -> None:
+        if not self._is_due():
+            return  # so most scrapes need not look at every account
         for key, slot in self._slots.items():
             if slot.reading is None or slot.dropped:
                 continue
@@ -165,6 +173,19 @@ class Store:
                     is_over=is_over,
                 )
             )
+        self._due = _due(self._slots.values())
+
+    def _is_due(self) -> bool:
+        monotonic, now = self._due
+        return self._clock.monotonic() >= monotonic or self._clock.now() >= now
+
+
+def _due(slots: Iterable[Slot]) -> tuple[float, datetime]:
+    """Until when nothing grows too old, on either clock."""
+    kept = [(s.collector, s.reading) for s in slots if s.reading and not s.dropped]
+    drops = (reading.monotonic + collector.drop_seconds for collector, reading in kept)
+    ends = (collector.valid_until(reading.content) for collector, reading in kept)
+    return min(drops, default=math.inf), min(filter(None, ends), default=_NEVER)
 
 
 def _renew(slot: Slot, reading: Reading) -> tuple[Slot, bool]:

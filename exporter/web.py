@@ -2,7 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib.resources import files
 
 from aiohttp import web
@@ -54,21 +55,19 @@ class Web:
         form = choose_format(request.headers.get("Accept", ""))
         gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
         head, tail = self._store.body(form).finish(self._telemetry.tail(form), gzip=gzip)
-        response = web.StreamResponse(
-            headers={"Content-Type": CONTENT_TYPES[form], "Vary": "Accept, Accept-Encoding"}
-        )
+        headers = {
+            "Content-Type": CONTENT_TYPES[form],
+            "Vary": "Accept, Accept-Encoding",
+            "Content-Length": str(len(head) + len(tail)),
+        }
         if gzip:
-            response.headers["Content-Encoding"] = "gzip"
-        response.content_length = len(head) + len(tail)
+            headers["Content-Encoding"] = "gzip"
+        response = web.StreamResponse(headers=headers)
         try:
             await response.prepare(request)
             if request.method != "HEAD":
-                # Several writes cost less than joining parts of which one is large, and a slow
-                # reader makes us keep one of them, not the page.
-                for start in range(0, len(head), _PIECE_BYTES):
-                    await response.write(head[start : start + _PIECE_BYTES])
-                await response.write(tail)
-                await response.write_eof()
+                for piece in _pieces(head, tail):
+                    await response.write(piece)
         except ConnectionError:
             # Whoever asked has gone; there is nobody to tell.
             pass
@@ -101,6 +100,25 @@ class Web:
         if self._status.is_ready:
             return web.Response(text="ready\n")
         return web.Response(status=503, text="not ready: no reading yet, or stopping\n")
+
+
+def _pieces(head: bytes, tail: bytes) -> Iterator[bytes]:
+    """Cuts a page into what is written at once.
+
+    A slow reader makes us keep one piece, not the page. Each write costs a tenth of a scrape, so a
+    small page is one.
+    """
+    if len(head) + len(tail) <= _PIECE_BYTES:
+        yield _join(head, tail)
+        return
+    for start in range(0, len(head), _PIECE_BYTES):
+        yield head[start : start + _PIECE_BYTES]
+    yield tail
+
+
+@lru_cache(maxsize=2)  # scrapes between two changes of the tail share it
+def _join(head: bytes, tail: bytes) -> bytes:
+    return head + tail
 
 
 @web.middleware

@@ -145,6 +145,38 @@ async def test_a_reading_grows_stale_and_is_dropped(
     assert ReadingDropped(account="a", collector=name, age_seconds=drop, is_over=False) == dropped
 
 
+async def test_an_unchanged_reading_lives_on(
+    store: Store, accept: Accept, clock: ManualClock
+) -> None:
+    """Equal content renews the time to live, also of a page that was read before."""
+    await accept("servers", servers(0.5))
+    full = page(store)
+    clock.advance(500)
+    await accept("servers", servers(0.5))
+    clock.advance(599)
+    assert full == page(store)
+    clock.advance(1)
+    assert SERIES not in page(store)
+
+
+async def test_each_reading_ends_in_its_own_time(
+    store: Store, accept: Accept, clock: ManualClock
+) -> None:
+    """The end of one leaves the others, and one that comes later may end sooner."""
+    await accept("usage", usage(Month(2026, 3), 10, clock), "b")
+    page(store)
+    await accept("servers", servers(0.5), "b")
+    page(store)
+    clock.advance(100)
+    await accept("servers", servers(0.5), "a")
+    page(store)
+    clock.advance(500)
+    assert SERIES in page(store)
+    assert SERIES.replace('"a"', '"b"') not in page(store)
+    clock.advance(100)
+    assert SERIES not in page(store)
+
+
 async def test_a_dropped_reading_comes_back(
     store: Store, accept: Accept, clock: ManualClock
 ) -> None:

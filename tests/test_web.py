@@ -98,6 +98,24 @@ async def test_gzip_is_one_member(accept: str, url: str, session: aiohttp.Client
     assert 120 == page.count(b"\nwlvpn_server_info{")
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+async def test_a_large_page_is_whole(
+    encoding: str, configure: Configure, simulator: Simulator, session: aiohttp.ClientSession
+) -> None:
+    """Whether it is written at once or in pieces, every byte arrives, in order."""
+    simulator.world = World(servers=1500)
+    async with Service(configure()).serving() as [url]:
+        await until_ready(session, url)
+        headers = {"Accept-Encoding": encoding}
+        async with session.get(f"{url}/metrics", headers=headers) as response:
+            sent = await response.read()
+            assert len(sent) == int(response.headers["Content-Length"])
+    page = gzip.decompress(sent) if encoding == "gzip" else sent
+    assert (encoding == "identity") == (len(sent) > 256 * 1024)
+    assert 1500 == page.count(b"\nwlvpn_server_info{")
+    assert page.endswith(b"\n")
+
+
 async def test_identity_is_respected(url: str, session: aiohttp.ClientSession) -> None:
     """Who does not want gzip does not get it."""
     headers = {"Accept-Encoding": "gzip;q=0, identity"}

@@ -105,8 +105,8 @@ class Web:
 def _pieces(head: bytes, tail: bytes) -> Iterator[bytes]:
     """Cuts a page into what is written at once.
 
-    A slow reader makes us keep one piece, not the page. Each write costs a tenth of a scrape, so a
-    small page is one.
+    A slow reader makes us keep one piece, not the page. A write costs 8 % of a scrape, so a small
+    page is one.
     """
     if len(head) + len(tail) <= _PIECE_BYTES:
         yield _join(head, tail)

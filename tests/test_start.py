@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +21,7 @@ ASKS_WITHOUT = SERVES_WITHOUT | {"aiohttp", "apscheduler", "exporter.service", "
 
 # What the imports have left behind, once `serve --help` has been told.
 AFTERWARDS = """
-import atexit, os, sys
+import atexit, gc, os, sys
 from exporter.__main__ import main
 
 def tell():
@@ -29,6 +29,7 @@ def tell():
 
     certificates = connector._SSL_CONTEXT_VERIFIED.cert_store_stats()["x509"]
     print(certificates, os.environ.get("SSL_CERT_FILE"), file=sys.stderr)
+    print(gc.isenabled(), gc.get_freeze_count() > 0, file=sys.stderr)
 
 sys.argv[1:] = ["serve", "--help"]
 atexit.register(tell)
@@ -115,24 +116,31 @@ async def test_commands_that_ask_little_import_little(command: str) -> None:
     assert set() == ASKS_WITHOUT & imported(said)
 
 
-async def told_afterwards(env: Mapping[str, str]) -> str:
+async def told_afterwards(env: Mapping[str, str]) -> list[str]:
     """What the imports have left behind."""
-    async with spawned(sys.executable, "-c", AFTERWARDS, env=env, stderr=PIPE) as process:
-        return (await process.communicate())[1].decode().strip()
+    async with spawned(sys.executable, "-c", AFTERWARDS, env=env) as process:
+        return (await process.communicate())[1].decode().splitlines()
 
 
 async def test_imports_read_no_certificates(tmp_path: Path) -> None:
     """They are hidden from aiohttp, which wants them at once, and back for our own contexts."""
     file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(file)
-    told = await told_afterwards({**os.environ, "SSL_CERT_FILE": str(file)})
+    [told, _] = await told_afterwards({**os.environ, "SSL_CERT_FILE": str(file)})
     assert f"0 {file}" == told
 
 
 async def test_imports_leave_no_variable_behind() -> None:
     """OpenSSL finds the system's certificates where it would without us."""
     env = {name: text for name, text in os.environ.items() if name != "SSL_CERT_FILE"}
-    assert "0 None" == await told_afterwards(env)
+    [told, _] = await told_afterwards(env)
+    assert "0 None" == told
+
+
+async def test_imports_are_no_garbage_to_look_for() -> None:
+    """Garbage is looked for again after the imports, and not among what they brought."""
+    [_, told] = await told_afterwards(os.environ)
+    assert "True True" == told
 
 
 @pytest.mark.parametrize("how", ["serve", "demo"])

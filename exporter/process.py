@@ -4,10 +4,10 @@ import gc
 import sys
 from contextlib import suppress
 
-MOST_UNSEEN = 20_000
+MOST_UNSEEN = 50_000
 """New objects that may be garbage, until Python looks which of them are."""
 
-TURN_SECONDS = 0.0005
+TURN_SECONDS = 0.0001
 """After how long a thread of Python's lets another in that waits."""
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # mallopt(3)
@@ -18,8 +18,8 @@ def settle() -> None:
     """Sets up the process, once all is imported and before there are threads.
 
     What is there by now stays: a look for garbage through it would stop scrapes for 15 ms. The
-    records of 10,000 servers are fewer than such a look waits for; Python counts references, so
-    what a poll leaves behind is gone without. And the thread lets a scrape in after half a
+    records of 20,000 servers are fewer than such a look waits for; Python counts references, so
+    what a poll leaves behind is gone without. And the thread lets a scrape in after a tenth of a
     millisecond instead of five.
     """
     gc.freeze()

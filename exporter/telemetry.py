@@ -61,6 +61,11 @@ _RENDERERS: Mapping[Format, Callable[[CollectorRegistry], bytes]] = {
     "text": generate_text,
     "openmetrics": generate_openmetrics,
 }
+_EOF = b"# EOF\n"
+_RUNTIME = "process_*"
+_FICKLE = {"wlvpn_data_stale", _RUNTIME}
+"""Families that change without an event."""
+
 _BOTH = ("account", "collector")
 
 METRICS = (
@@ -178,35 +183,38 @@ class Telemetry:
     def __init__(self, store: Store, *, clock: Clock, runtime: bool = True) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library's omission
         self._clock = clock
-        self._registry = CollectorRegistry(auto_describe=False)
+        self._registries: dict[str, CollectorRegistry] = {}
         self._gauges: dict[str, Gauge] = {}
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
         self._lags: deque[float] = deque(maxlen=LAG_SAMPLES)
+        self._parts: dict[Format, dict[str, bytes]] = {form: {} for form in _RENDERERS}
         self._tails: dict[Format, tuple[float, bytes]] = {}
         self._up: set[tuple[str, str]] = set()
         for metric in METRICS:
             self._register(metric)
-        self._gauges["wlvpn_exporter_build_info"].labels(
+        self._gauge("wlvpn_exporter_build_info").labels(
             __version__, revision(), platform.python_version()
         ).set(1)
         for slot in store.slots():
             self._begin(slot, store)
         if runtime:
-            ProcessCollector(registry=self._registry)
-            PlatformCollector(registry=self._registry)
-            GCCollector(registry=self._registry)
+            registry = self._registries[_RUNTIME] = CollectorRegistry(auto_describe=False)
+            ProcessCollector(registry=registry)
+            PlatformCollector(registry=registry)
+            GCCollector(registry=registry)
 
     def _register(self, metric: Metric) -> None:
         name, told, labels = metric.name, metric.help, metric.labels
+        registry = self._registries[name] = CollectorRegistry(auto_describe=False)
         match metric.kind:
             case "gauge":
-                self._gauges[name] = Gauge(name, told, labels, registry=self._registry)
+                self._gauges[name] = Gauge(name, told, labels, registry=registry)
             case "counter":
-                self._counters[name] = Counter(name, told, labels, registry=self._registry)
+                self._counters[name] = Counter(name, told, labels, registry=registry)
             case "histogram":
                 self._histograms[name] = Histogram(
-                    name, told, labels, buckets=BUCKETS, registry=self._registry
+                    name, told, labels, buckets=BUCKETS, registry=registry
                 )
 
     def _begin(self, slot: Slot, store: Store) -> None:
@@ -221,9 +229,9 @@ class Telemetry:
                     for value in _VALUES.get(metric.name, REASONS):
                         families[metric.name].labels(*pair, value)
         interval = slot.collector.options.interval.total_seconds()
-        self._gauges["wlvpn_poll_interval_seconds"].labels(*pair).set(interval)
-        self._gauges["wlvpn_data_ttl_seconds"].labels(*pair).set(slot.collector.drop_seconds)
-        self._gauges["wlvpn_data_stale"].labels(*pair).set_function(lambda: store.is_stale(*pair))
+        self._gauge("wlvpn_poll_interval_seconds").labels(*pair).set(interval)
+        self._gauge("wlvpn_data_ttl_seconds").labels(*pair).set(slot.collector.drop_seconds)
+        self._gauge("wlvpn_data_stale").labels(*pair).set_function(lambda: store.is_stale(*pair))
 
     def __call__(self, event: Event) -> None:
         """Takes note of an event."""
@@ -232,14 +240,36 @@ class Telemetry:
     def tail(self, form: Format) -> bytes:
         """The page's end, rendered anew once a second has passed, or a collector came up or down.
 
-        To render costs as much as ten scrapes, and events come in bursts.
+        To render it costs as much as twenty scrapes, so only families that have changed are.
         """
         now = self._clock.monotonic()
         rendered, tail = self._tails.get(form, (-math.inf, b""))
         if now - rendered >= RENDER_SECONDS:
-            tail = _RENDERERS[form](self._registry)
+            parts = self._parts[form]
+            for name, registry in self._registries.items():
+                if name not in parts or name in _FICKLE:
+                    parts[name] = _RENDERERS[form](registry)
+            tail = b"".join(parts[name].removesuffix(_EOF) for name in self._registries)
+            tail += _EOF if form == "openmetrics" else b""
             self._tails[form] = now, tail
         return tail
+
+    def _gauge(self, name: str) -> Gauge:
+        self._forget(name)
+        return self._gauges[name]
+
+    def _counter(self, name: str) -> Counter:
+        self._forget(name)
+        return self._counters[name]
+
+    def _histogram(self, name: str) -> Histogram:
+        self._forget(name)
+        return self._histograms[name]
+
+    def _forget(self, name: str) -> None:
+        """Has a family rendered anew: who asks for it is about to change it."""
+        for parts in self._parts.values():
+            parts.pop(name, None)
 
     @singledispatchmethod
     def _note(self, event: Event) -> None:
@@ -248,69 +278,67 @@ class Telemetry:
     @_note.register
     def _(self, event: PollStarted) -> None:
         pair = event.account, event.collector
-        self._counters["wlvpn_polls_total"].labels(*pair).inc()
-        self._gauges["wlvpn_last_attempt_timestamp_seconds"].labels(*pair).set(event.at.timestamp())
+        self._counter("wlvpn_polls_total").labels(*pair).inc()
+        self._gauge("wlvpn_last_attempt_timestamp_seconds").labels(*pair).set(event.at.timestamp())
 
     @_note.register
     def _(self, event: PollEnded) -> None:
         pair = event.account, event.collector
-        self._histograms["wlvpn_poll_duration_seconds"].labels(*pair).observe(
-            event.duration_seconds
-        )
+        self._histogram("wlvpn_poll_duration_seconds").labels(*pair).observe(event.duration_seconds)
         is_up = isinstance(event.outcome, Accepted)
-        self._gauges["wlvpn_up"].labels(*pair).set(is_up)
+        self._gauge("wlvpn_up").labels(*pair).set(is_up)
         if is_up != (pair in self._up):
             self._up ^= {pair}
             self._tails.clear()  # or a first reading would stand beside `wlvpn_up` 0
-        failures = self._gauges["wlvpn_consecutive_failures"].labels(*pair)
+        failures = self._gauge("wlvpn_consecutive_failures").labels(*pair)
         match event.outcome:
             case Accepted() as accepted:
                 failures.set(0)
                 self._note_accepted(pair, accepted, event.at.timestamp())
             case Held(reason=reason):
                 failures.set(0)
-                self._counters["wlvpn_readings_held_total"].labels(*pair, reason).inc()
+                self._counter("wlvpn_readings_held_total").labels(*pair, reason).inc()
             case ApiError(reason=reason):
                 failures.inc()
-                self._counters["wlvpn_poll_failures_total"].labels(*pair, reason).inc()
+                self._counter("wlvpn_poll_failures_total").labels(*pair, reason).inc()
 
     def _note_accepted(self, pair: tuple[str, str], accepted: Accepted, at: float) -> None:
-        self._gauges["wlvpn_last_success_timestamp_seconds"].labels(*pair).set(at)
-        self._gauges["wlvpn_records"].labels(*pair).set(accepted.records)
+        self._gauge("wlvpn_last_success_timestamp_seconds").labels(*pair).set(at)
+        self._gauge("wlvpn_records").labels(*pair).set(accepted.records)
         if accepted.changed:
-            self._gauges["wlvpn_source_changed_timestamp_seconds"].labels(*pair).set(at)
+            self._gauge("wlvpn_source_changed_timestamp_seconds").labels(*pair).set(at)
         for error in accepted.rejected:
-            self._counters["wlvpn_records_rejected_total"].labels(*pair, error.reason).inc()
+            self._counter("wlvpn_records_rejected_total").labels(*pair, error.reason).inc()
 
     @_note.register
     def _(self, event: PollPlanned) -> None:
         pair = event.account, event.collector
         until = event.backoff_until.timestamp() if event.backoff_until else 0
-        self._gauges["wlvpn_next_poll_timestamp_seconds"].labels(*pair).set(event.at.timestamp())
-        self._gauges["wlvpn_backoff_until_timestamp_seconds"].labels(*pair).set(until)
-        self._gauges["wlvpn_poll_interval_seconds"].labels(*pair).set(event.interval_seconds)
+        self._gauge("wlvpn_next_poll_timestamp_seconds").labels(*pair).set(event.at.timestamp())
+        self._gauge("wlvpn_backoff_until_timestamp_seconds").labels(*pair).set(until)
+        self._gauge("wlvpn_poll_interval_seconds").labels(*pair).set(event.interval_seconds)
 
     @_note.register
     def _(self, event: RequestDone) -> None:
         pair = event.account, event.collector
         code = str(event.status or "none")
-        self._counters["wlvpn_api_requests_total"].labels(*pair, code).inc()
-        self._histograms["wlvpn_api_request_duration_seconds"].labels(*pair).observe(
+        self._counter("wlvpn_api_requests_total").labels(*pair, code).inc()
+        self._histogram("wlvpn_api_request_duration_seconds").labels(*pair).observe(
             event.duration_seconds
         )
         if event.tls_not_after:
-            not_after = self._gauges["wlvpn_api_tls_not_after_timestamp_seconds"]
+            not_after = self._gauge("wlvpn_api_tls_not_after_timestamp_seconds")
             not_after.labels(event.account).set(event.tls_not_after.timestamp())
 
     @_note.register
     def _(self, event: RetryScheduled) -> None:
-        retries = self._counters["wlvpn_api_retries_total"]
+        retries = self._counter("wlvpn_api_retries_total")
         retries.labels(event.account, event.collector, event.error.reason).inc()
 
     @_note.register
     def _(self, event: LoopLagged) -> None:
         self._lags.append(event.lag_seconds)
-        self._gauges["wlvpn_event_loop_lag_seconds"].set(max(self._lags))
+        self._gauge("wlvpn_event_loop_lag_seconds").set(max(self._lags))
 
 
 def revision() -> str:

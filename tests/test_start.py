@@ -63,7 +63,8 @@ async def look(how):
     while not gc.get_freeze_count():
         assert not task.done()
         await asyncio.sleep(0)
-    print(gc.isenabled(), gc.get_threshold()[0], sys.getswitchinterval(), file=sys.stderr)
+    turn = round(sys.getswitchinterval(), 6)
+    print(gc.isenabled(), gc.get_threshold()[0], turn, file=sys.stderr)
     print(grow([]) > 32 << 20, file=sys.stderr)  # glibc sets 64 MB aside for a heap
     os.kill(os.getpid(), signal.SIGTERM)
     await task

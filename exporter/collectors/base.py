@@ -5,7 +5,6 @@ instant, and returns what the API said. To add one, write its module and name it
 `collectors.ALL`; its options, flags, documentation and health metrics follow from that.
 """
 
-import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
@@ -182,7 +181,7 @@ class Sifted(Generic[P, R]):
     unknown_fields: frozenset[str]
 
 
-async def sift(
+def sift(
     entries: Iterable[tuple[P, object]],
     read: Callable[[P, Mapping[str, object]], R],
     *,
@@ -190,7 +189,9 @@ async def sift(
     known_fields: frozenset[str],
     max_records: int,
 ) -> Sifted[P, R]:
-    """Reads records one by one, in a thread, and leaves the bad ones out.
+    """Reads records one by one and leaves the bad ones out.
+
+    That takes a while: it is for a thread, beside the event loop.
 
     Args:
         entries: the path of each record in the answer, and its value.
@@ -203,16 +204,6 @@ async def sift(
         TooLargeError: there are more than `max_records`.
         SchemaError: more than a fifth of the records are bad.
     """
-    return await asyncio.to_thread(_sift, entries, read, key, known_fields, max_records)
-
-
-def _sift(
-    entries: Iterable[tuple[P, object]],
-    read: Callable[[P, Mapping[str, object]], R],
-    key: Callable[[R], Any],
-    known_fields: frozenset[str],
-    max_records: int,
-) -> Sifted[P, R]:
     records: dict[Any, R] = {}
     bad: list[tuple[P, SchemaError]] = []
     unknown: set[str] = set()

@@ -4,10 +4,11 @@ The countries to ask for go to the API in one request. Country codes are passed 
 platform says `UK` where ISO says GB.
 """
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -173,9 +174,12 @@ class ServersCollector(Collector[Servers, Turnover]):
         del now
         query = {"country": ",".join(self.countries)} if self.countries else {}
         answer = await get(PATH, query)
+        return await asyncio.to_thread(self._read, answer, last)
+
+    def _read(self, answer: Mapping[str, object], last: Servers | None) -> Answer[Servers]:
         listed = mapping(member(answer, "server"), "server")
         known = {server.fqdn: server for server in last.servers} if last else {}
-        sifted = await sift(
+        sifted = sift(
             # Taken out one by one, each gives room for the next: what JSON makes is bulky.
             ((fqdn, listed.pop(fqdn)) for fqdn in list(listed)),
             partial(_read, known),
@@ -208,7 +212,9 @@ class ServersCollector(Collector[Servers, Turnover]):
         else:
             before = dict.fromkeys(content.unreadable, "unknown") | readable
         unreadable = {fqdn: before[fqdn] for fqdn in before.keys() & content.unreadable}
-        listed = readable | unreadable
+        listed = {**readable, **unreadable}
+        if listed == before and last:
+            return replace(tally, unreadable=unreadable)
         return Turnover(
             added=_add(tally.added, listed, without=before),
             removed=_add(tally.removed, before, without=listed),
@@ -222,7 +228,8 @@ def _read(known: Mapping[str, Server], fqdn: str, members: Mapping[str, object])
     told = members.get("country"), members.get("city"), members.get("ip")
     if server is None or told != (server.country, server.city, server.ip):
         return Server.from_json(fqdn, members)
-    return Server(*server[:-1], _ratio(members))
+    ratio = _ratio(members)
+    return server if ratio == server.capacity_used_ratio else Server(*server[:-1], ratio)
 
 
 def _ratio(members: Mapping[str, object]) -> float:

@@ -6,6 +6,7 @@ back at the month's end and when the API corrects itself, so `rate()` over them 
 observed counters are there for that. The month before is asked for until it has settled.
 """
 
+import asyncio
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -334,7 +335,12 @@ class UsageCollector(Collector[Usage, Gains]):
     ) -> tuple[MonthUsage, Sifted[Key, Cell]]:
         start, end = month.days(until)
         answer = await get(PATH, {"start_date": f"{start}", "end_date": f"{end}"})
-        sifted = await sift(
+        return await asyncio.to_thread(self._read, month, answer)
+
+    def _read(
+        self, month: Month, answer: Mapping[str, object]
+    ) -> tuple[MonthUsage, Sifted[Key, Cell]]:
+        sifted = sift(
             _entries(mapping(member(answer, "data"), "data")),
             Cell.from_json,
             key=lambda cell: cell.key,

@@ -26,8 +26,8 @@ def read_cup(owner: str, members: Mapping[str, object]) -> Cup:
     return Cup(text(owner, "owner"), number(member(members, "fill"), "fill", low=0, high=1))
 
 
-async def sift_cups(*entries: tuple[str, object], max_records: int = 100) -> Sifted[str, Cup]:
-    return await sift(
+def sift_cups(*entries: tuple[str, object], max_records: int = 100) -> Sifted[str, Cup]:
+    return sift(
         entries,
         read_cup,
         key=lambda cup: cup.owner,
@@ -66,15 +66,15 @@ class CupsCollector(Collector[tuple[Cup, ...], int]):
         return tally + len(content)
 
 
-async def test_records_are_sorted_by_key() -> None:
+def test_records_are_sorted_by_key() -> None:
     """The order of the answer does not matter, so that equal contents are equal."""
-    sifted = await sift_cups(("eve", {"fill": 0}), ("ann", {"fill": 1}), ("bob", {"fill": 0.5}))
+    sifted = sift_cups(("eve", {"fill": 0}), ("ann", {"fill": 1}), ("bob", {"fill": 0.5}))
     assert (Cup("ann", 1), Cup("bob", 0.5), Cup("eve", 0)) == sifted.records
 
 
-async def test_nothing_sifts_to_nothing() -> None:
+def test_nothing_sifts_to_nothing() -> None:
     """No records are no error here."""
-    assert Sifted(records=(), bad=(), rejected=(), unknown_fields=frozenset()) == await sift_cups()
+    assert Sifted(records=(), bad=(), rejected=(), unknown_fields=frozenset()) == sift_cups()
 
 
 @pytest.mark.parametrize(
@@ -89,61 +89,59 @@ async def test_nothing_sifts_to_nothing() -> None:
     ],
     ids=str,
 )
-async def test_a_bad_record_is_left_out_and_named(value: object, expected: str) -> None:
+def test_a_bad_record_is_left_out_and_named(value: object, expected: str) -> None:
     """The others stay; the error tells which record and what is wrong with it."""
-    sifted = await sift_cups(*cups(good=4, bad=0), ("eve", value))
+    sifted = sift_cups(*cups(good=4, bad=0), ("eve", value))
     told = [str(error) for error in sifted.rejected]
     assert (4, ("eve",), [expected]) == (len(sifted.records), sifted.bad, told)
 
 
-async def test_a_second_record_of_a_name_is_bad() -> None:
+def test_a_second_record_of_a_name_is_bad() -> None:
     """Two names that clean to one would be two series of one name: the first stays."""
     entries: list[tuple[str, object]] = [("eve", {"fill": 0}), ("e\u200bve", {"fill": 1})]
-    sifted = await sift_cups(*entries, *cups(good=3, bad=0))
+    sifted = sift_cups(*entries, *cups(good=3, bad=0))
     assert Cup("eve", 0) == sifted.records[0]
     assert ["eve: a second record of this name"] == [str(error) for error in sifted.rejected]
     assert ("e\u200bve",) == sifted.bad
 
 
 @pytest.mark.parametrize(("good", "bad"), [(4, 1), (8, 2), (12, 3), (28, 7), (80, 20), (81, 20)])
-async def test_a_fifth_of_bad_records_is_tolerated(good: int, bad: int) -> None:
+def test_a_fifth_of_bad_records_is_tolerated(good: int, bad: int) -> None:
     """Up to 20 %, that included, the good ones are used."""
-    sifted = await sift_cups(*cups(good=good, bad=bad), max_records=200)
+    sifted = sift_cups(*cups(good=good, bad=bad), max_records=200)
     assert (good, bad) == (len(sifted.records), len(sifted.rejected))
 
 
 @pytest.mark.parametrize(("good", "bad"), [(0, 1), (3, 1), (7, 2), (79, 20), (0, 100)])
-async def test_more_bad_records_refuse_the_answer(good: int, bad: int) -> None:
+def test_more_bad_records_refuse_the_answer(good: int, bad: int) -> None:
     """Above 20 % the answer is not to be trusted; the error quotes the first reason."""
     told = rf"^{bad} of {good + bad} records are bad, the first: bad-000: fill: absent$"
     with pytest.raises(SchemaError, match=told):
-        await sift_cups(*cups(good=good, bad=bad))
+        sift_cups(*cups(good=good, bad=bad))
 
 
-async def test_as_many_records_as_allowed_are_read() -> None:
+def test_as_many_records_as_allowed_are_read() -> None:
     """The limit itself is within the limit."""
-    assert 5 == len((await sift_cups(*cups(good=5, bad=0), max_records=5)).records)
+    assert 5 == len(sift_cups(*cups(good=5, bad=0), max_records=5).records)
 
 
 @pytest.mark.parametrize(("good", "bad"), [(6, 0), (5, 1), (0, 6)])
-async def test_more_records_than_allowed_refuse_the_answer(good: int, bad: int) -> None:
+def test_more_records_than_allowed_refuse_the_answer(good: int, bad: int) -> None:
     """Bad records count too, and the error names the option to raise."""
     with pytest.raises(TooLargeError, match=r"^more than 5 records: raise max_records if that is"):
-        await sift_cups(*cups(good=good, bad=bad), max_records=5)
+        sift_cups(*cups(good=good, bad=bad), max_records=5)
 
 
-async def test_unknown_fields_are_ignored_and_told() -> None:
+def test_unknown_fields_are_ignored_and_told() -> None:
     """The API may grow; what it adds is named for `check --probe`, cleaned as all foreign text."""
-    sifted = await sift_cups(
-        ("ann", {"fill": 1, "size": 3}), ("bob", {"fill": 1, "col\nour": "red"})
-    )
+    sifted = sift_cups(("ann", {"fill": 1, "size": 3}), ("bob", {"fill": 1, "col\nour": "red"}))
     assert frozenset({"size", "colour"}) == sifted.unknown_fields
     assert (Cup("ann", 1), Cup("bob", 1)) == sifted.records
 
 
-async def test_hostile_names_are_cleaned_in_errors() -> None:
+def test_hostile_names_are_cleaned_in_errors() -> None:
     """An error's text goes to the log: one line, of bounded length."""
-    sifted = await sift_cups(*cups(good=4, bad=0), ("e\nve" + "x" * 10_000, {}))
+    sifted = sift_cups(*cups(good=4, bad=0), ("e\nve" + "x" * 10_000, {}))
     told = str(sifted.rejected[0])
     assert (True, True, "evexxx") == (told.isprintable(), len(told) < 200, told[:6])
 

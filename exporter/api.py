@@ -86,7 +86,9 @@ class Api:
         self._away_until = 0.0  # on the monotonic clock
 
     async def __aenter__(self) -> Self:
-        secure = self._base_url.startswith("https:")
+        # Not aiohttp's own: without a context it would trust nobody, see `__main__`.
+        urls = self._base_url, self._proxy_url or ""
+        secure = any(url.startswith("https:") for url in urls)
         context = ssl.create_default_context(cafile=self._ca_file) if secure else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(

@@ -25,7 +25,7 @@ CONTENT_TYPES: Mapping[Format, str] = {
 _GZIP_WINDOW = 31  # zlib's way to say: 32 KiB window, gzip header and trailer
 _GZIP_LEVEL = 3
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
-_STEP = 1000  # records in one go, during which no other thread of Python's gets its turn
+_STEP = 200  # records in one go, during which no other thread of Python's gets its turn
 
 
 def encode(tables: Iterable[Table], known: object, account: str) -> dict[str, bytes]:

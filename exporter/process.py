@@ -11,7 +11,7 @@ TURN_SECONDS = 0.0001
 """After how long a thread of Python's lets another in that waits."""
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # mallopt(3)
-_LARGE_BYTES = 256 * 1024
+_LARGE_BYTES = 2 * 1024 * 1024
 
 
 def settle() -> None:

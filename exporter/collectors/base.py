@@ -229,7 +229,7 @@ def sift(
         seen = len(records) + len(rejected)
         raise SchemaError(f"{len(rejected)} of {seen} records are bad, the first: {rejected[0]}")
     return Sifted(
-        records=tuple(records[name] for name in sorted(records)),
+        records=tuple(map(records.__getitem__, sorted(records))),
         bad=tuple(path for path, _ in bad),
         rejected=rejected,
         unknown_fields=frozenset(map(clean, unknown)),

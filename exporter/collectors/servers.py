@@ -116,7 +116,7 @@ class ServersCollector(Collector[Servers, Turnover]):
                     "Used share of the server's capacity as polled from /v2/servers, "
                     "0 lightly used, 1 fully utilised.",
                     ("account", "fqdn", "pop", "country", "city"),
-                    lambda server: server.capacity_used_ratio,
+                    attrgetter("capacity_used_ratio"),
                 ),
                 Metric(
                     "wlvpn_server_info",
@@ -225,11 +225,13 @@ class ServersCollector(Collector[Servers, Turnover]):
 def _read(known: Mapping[str, Server], fqdn: str, members: Mapping[str, object]) -> Server:
     """Reads a record as `Server.from_json` does; most tell nothing new but the capacity."""
     server = known.get(fqdn)
-    told = members.get("country"), members.get("city"), members.get("ip")
-    if server is None or told != (server.country, server.city, server.ip):
+    if server is None:
+        return Server.from_json(fqdn, members)
+    name, pop, country, city, ip, last = server
+    if (members.get("country"), members.get("city"), members.get("ip")) != (country, city, ip):
         return Server.from_json(fqdn, members)
     ratio = _ratio(members)
-    return server if ratio == server.capacity_used_ratio else Server(*server[:-1], ratio)
+    return server if ratio == last else Server(name, pop, country, city, ip, ratio)
 
 
 def _ratio(members: Mapping[str, object]) -> float:

@@ -7,7 +7,7 @@ from contextlib import suppress
 MOST_UNSEEN = 50_000
 """New objects that may be garbage, until Python looks which of them are."""
 
-TURN_SECONDS = 0.0001
+TURN_SECONDS = 0.00005
 """After how long a thread of Python's lets another in that waits."""
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # mallopt(3)
@@ -19,8 +19,8 @@ def settle() -> None:
 
     What is there by now stays: a look for garbage through it would stop scrapes for 15 ms. The
     records of 20,000 servers are fewer than such a look waits for; Python counts references, so
-    what a poll leaves behind is gone without. And the thread lets a scrape in after a tenth of a
-    millisecond instead of five.
+    what a poll leaves behind is gone without. And the thread lets a scrape in after a twentieth
+    of a millisecond instead of five.
     """
     gc.freeze()
     gc.set_threshold(MOST_UNSEEN, *gc.get_threshold()[1:])

@@ -171,8 +171,11 @@ def _polls(polls: Sequence[Poll]) -> dict[str, str]:
             ),
         ),
         "steps": _table(
-            ("Servers", *(f"{step}, us per server" for step in steps)),
-            ((f"{p.servers:,}", *(told(p.steps_us[step]) for step in steps)) for p in polls),
+            ("Microseconds for each of", *steps),
+            (
+                (f"{p.servers:,} servers", *(told(p.steps_us[step]) for step in steps))
+                for p in polls
+            ),
         ),
         "stalls": _table(
             (

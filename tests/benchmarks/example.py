@@ -60,7 +60,7 @@ def poll(servers: int) -> Poll:
         servers=servers,
         rounds=7,
         visible_ms=around(servers / 200),
-        steps_us={"answered": 1.0, "published": 3.5, "scraped": 0.5},
+        steps_us={"answered": 1.0, "decoded": 0.9, "published": 3.5, "scraped": 0.5},
         jq_ms=around(servers / 70),
         jq_ratio=around(2.9),
         idle=Wait(p50_ms=0.1, p99_ms=0.3, max_ms=1.6),

@@ -55,7 +55,10 @@ class Poller:
             reading = Reading(answer.content, answer.records, at, started)
             outcome = await self._judge(answer, last, reading)
         except ApiError as error:
-            outcome = error
+            # What led to it holds the answer, and this frame would hold it: a circle, which is only
+            # found when Python looks for garbage, and that is seldom.
+            error.__context__ = None
+            outcome = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - the one edge where everything is caught
             outcome = _unexpected(error)
         self.failures = self.failures + 1 if isinstance(outcome, ApiError) else 0

@@ -18,9 +18,9 @@ def settle() -> None:
     """Sets up the process, once all is imported and before there are threads.
 
     What is there by now stays: a look for garbage through it would stop scrapes for 15 ms. The
-    records of 20,000 servers are fewer than such a look waits for; Python counts references, so
-    what a poll leaves behind is gone without. And the thread lets a scrape in after a twentieth
-    of a millisecond instead of five.
+    records of 20,000 servers are fewer than such a look waits for; Python counts references, and
+    a poll leaves nothing large behind that needs it. And the thread lets a scrape in after a
+    twentieth of a millisecond instead of five.
     """
     gc.freeze()
     gc.set_threshold(MOST_UNSEEN, *gc.get_threshold()[1:])

@@ -100,11 +100,15 @@ async def read(response: aiohttp.ClientResponse, *, max_bytes: int) -> bytes:
         TooLargeError: it is larger than `max_bytes`; the rest is not read.
     """
     body = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > max_bytes:
-            raise TooLargeError(f"the answer is larger than {max_bytes} bytes: see max_body_bytes")
-    return bytes(body)
+    try:
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > max_bytes:
+                told = f"the answer is larger than {max_bytes} bytes: see max_body_bytes"
+                raise TooLargeError(told)
+        return bytes(body)
+    finally:
+        body.clear()  # an error may be kept by what it broke, and with it this frame
 
 
 def decode(body: bytes) -> Mapping[str, object]:

@@ -208,11 +208,11 @@ class ServersCollector(Collector[Servers, Turnover]):
         readable = content.by_fqdn()
         # One that is new and unreadable is listed once it can be read, but for the first reading.
         if last:
-            before = {**last.by_fqdn(), **tally.unreadable}
+            before = {**tally.unreadable, **last.by_fqdn()}
         else:
             before = dict.fromkeys(content.unreadable, "unknown") | readable
         unreadable = {fqdn: before[fqdn] for fqdn in before.keys() & content.unreadable}
-        listed = {**readable, **unreadable}
+        listed = {**unreadable, **readable}
         if listed == before and last:
             return replace(tally, unreadable=unreadable)
         return Turnover(

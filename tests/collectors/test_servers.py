@@ -276,6 +276,11 @@ def test_a_configured_country_counts_from_the_start() -> None:
 
 
 TURNOVERS = {
+    "readable and unreadable by one name": (
+        [listed(a="FR"), listed(unreadable="a", a="DE"), listed()],
+        {"FR": 0, "DE": 0},
+        {"FR": 0, "DE": 1},
+    ),
     "unchanged": ([listed(a="FR"), listed(a="FR")], {"FR": 0}, {"FR": 0}),
     "one more": ([listed(a="FR"), listed(a="FR", b="FR")], {"FR": 1}, {"FR": 0}),
     "one less": ([listed(a="FR", b="FR"), listed(a="FR")], {"FR": 0}, {"FR": 1}),

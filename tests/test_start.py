@@ -60,9 +60,10 @@ async def look(how):
     flags = {"api_key": "x", "base_url": "http://127.0.0.1:1", "web.listen_address": "127.0.0.1:0"}
     serving = serve(load(flags)) if how == "serve" else run_demo(flags, servers=10, seed=1)
     task = asyncio.create_task(serving)
-    while not gc.get_freeze_count():
-        assert not task.done()
-        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while not gc.get_freeze_count():
+            assert not task.done()
+            await asyncio.sleep(0)
     turn = round(sys.getswitchinterval(), 6)
     print(gc.isenabled(), gc.get_threshold()[0], turn, file=sys.stderr)
     print(grow([]) > 32 << 20, file=sys.stderr)  # glibc sets 64 MB aside for a heap

@@ -9,32 +9,24 @@ configuration.
 
 import argparse
 import asyncio
-import http.client
 import io
 import os
-import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exporter.poll import Poller
 
-from exporter import PROGRAM, __version__, webconfig
-from exporter.address import format_url, parse_address
+from exporter import PROGRAM, __version__
 from exporter.config import check, load_logging
 from exporter.duration import format_duration
 from exporter.errors import ApiError, ConfigError
 from exporter.exposition import CONTENT_TYPES
+from exporter.parser import Parser
 from exporter.settings import Settings, options
-
-HEALTHCHECK_SECONDS = 3.0
-
-# Whoever asks for a password, a certificate or patience is alive.
-_ALIVE = {200, 401, 403, 429}
 
 _DESCRIPTION = """\
 Polls the White Label VPN API and serves what it says as Prometheus metrics.
@@ -51,51 +43,6 @@ _RULES = """\
 A rule is ENDPOINT:FAULT[=VALUE][:count=N][:probability=P][:retry_after=TEXT]. The first that
 strikes wins; the count says how often it does, and retry_after goes with status alone.
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """Tells a wrong usage in one line, with the mend."""
-
-    def __init__(self, *words: Any, **options: Any) -> None:  # noqa: ANN401 - as argparse has it
-        self.flags: list[str] = []
-        self.appendix: Callable[[], str] | None = None
-        super().__init__(*words, **options)
-
-    def add_argument(self, *names: str, **options: Any) -> argparse.Action:  # noqa: ANN401 - as argparse has it
-        """Remembers the flags, so that the nearest can be told."""
-        self.flags += [name for name in names if name.startswith("--")]
-        return super().add_argument(*names, **options)
-
-    def format_help(self) -> str:
-        """Ends with the appendix, if any; it is only made when somebody wants to read it."""
-        appendix = f"\n{self.appendix()}\n" if self.appendix else ""
-        return super().format_help() + appendix
-
-    def error(self, message: str) -> NoReturn:
-        """Raises instead of exiting.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError([f"{message}: see `{PROGRAM} --help`"])
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Exits after a help or a version that has been read, or that nobody wants to read."""
-        sys.stdout.flush()
-        super().exit(status, message)
-
-    def refuse(self, word: str) -> NoReturn:
-        """Refuses a word that nobody knows.
-
-        Raises:
-            ConfigError: always.
-        """
-        if not word.startswith("-"):
-            self.error(f"{word!r} is not expected here")
-        flag = word.partition("=")[0]
-        found = get_close_matches(flag, self.flags, n=1)
-        mend = f"did you mean {found[0]}?" if found else f"see `{PROGRAM} --help`"
-        raise ConfigError([f"{flag}: unknown option: {mend}"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -219,55 +166,11 @@ async def _run_once(settings: Settings, found: argparse.Namespace) -> int:
 
 
 def _healthcheck(found: argparse.Namespace) -> int:
-    settings = load_logging(_flags(found))
-    host, port = parse_address(settings.web.listen_address[0])
-    address = format_url(host or "127.0.0.1", port).partition("://")[2]
-    file = settings.web.config.file
-    loaded = webconfig.load(file) if file else webconfig.Loaded(webconfig.Rules(), (), {})
-    needs = loaded.rules.needs
-    # A file that has been broken since need not say how we are served: the last good one said it.
-    schemes = ["https", "http"] if loaded.problems else ["https" if "TLS" in needs else "http"]
-    for scheme in schemes:
-        status, text = _ask_health(
-            scheme, address, asks_certificates="client certificates" in needs
-        )
-        if status in _ALIVE:
-            break
-    _say(f"{scheme}://{address}/-/healthy: {text}")
-    return 0 if status in _ALIVE else 1
+    from exporter.health import ask  # noqa: PLC0415 - as above
 
-
-def _ask_health(scheme: str, address: str, *, asks_certificates: bool) -> tuple[int, str]:
-    """The status, 0 without an answer, and what to tell people."""
-    kind = _Unverified if scheme == "https" else http.client.HTTPConnection
-    connection = kind(address, timeout=HEALTHCHECK_SECONDS)
-    try:
-        connection.request("GET", "/-/healthy")
-        told = connection.getresponse()
-        return told.status, told.read().decode(errors="replace").strip()
-    except (OSError, UnicodeError, http.client.HTTPException) as error:
-        if asks_certificates and _is_refusal(error):
-            return 401, "it lives, and asks for a client certificate"
-        return 0, f"no answer: {type(error).__name__}"
-    finally:
-        connection.close()
-
-
-class _Unverified(http.client.HTTPSConnection):
-    """To ourselves: no certificate names the loopback address, and nobody is in between."""
-
-    def __init__(self, address: str, *, timeout: float) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        super().__init__(address, timeout=timeout, context=context)
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether somebody was there, and hung up on us."""
-    return isinstance(error, ssl.SSLError | ConnectionError) and not isinstance(
-        error, ConnectionRefusedError
-    )
+    health = ask(load_logging(_flags(found)))
+    _say(f"{health.url}: {health.text}")
+    return 0 if health.is_alive else 1
 
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {

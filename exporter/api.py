@@ -229,6 +229,7 @@ class Api:
                     status=response.status if response else None,
                     duration_seconds=self._clock.monotonic() - started,
                     tls_not_after=response.tls_not_after if response else None,
+                    path=path,
                 )
             )
 

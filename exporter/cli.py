@@ -12,13 +12,8 @@ import asyncio
 import io
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from exporter.poll import Poller
 
 from exporter import PROGRAM, __version__
 from exporter.config import check, load_logging
@@ -121,32 +116,14 @@ def _check(found: argparse.Namespace) -> int:
     if "passwords" in rules.needs and "TLS" not in rules.needs:
         _say("  passwords cross the network in clear: add tls_server_config")
     _say("The configuration is valid.")
-    return asyncio.run(_probe(settings)) if found.probe else 0
+    return _probe(settings) if found.probe else 0
 
 
-async def _probe(settings: Settings) -> int:
+def _probe(settings: Settings) -> int:
+    from exporter.probe import Probe  # noqa: PLC0415 - as above
     from exporter.service import Service  # noqa: PLC0415 - as above
 
-    async with Service(settings).pollers() as pollers:
-        fine = [await _probe_one(poller) for poller in pollers]
-    return 0 if all(fine) else 1
-
-
-async def _probe_one(poller: "Poller") -> bool:
-    name = f"{poller.account} {poller.collector.name}"
-    started = time.monotonic()
-    try:
-        answer = await poller.fetch(attempts=1)
-    except ApiError as error:
-        _say(f"{name}: failed, {error.reason}: {error}")
-        return False
-    seconds = time.monotonic() - started
-    _say(f"{name}: permitted, {answer.records} records in {seconds:.3f} s")
-    if answer.rejected:
-        _say(f"  {len(answer.rejected)} bad records, the first: {answer.rejected[0]}")
-    if answer.unknown_fields:
-        _say(f"  unknown fields: {', '.join(sorted(answer.unknown_fields))}")
-    return True
+    return 0 if asyncio.run(Probe(Service(settings)).tell(_say)) else 1
 
 
 def _once(found: argparse.Namespace) -> int:
@@ -236,7 +213,12 @@ def parsers() -> tuple[Parser, Mapping[str, Parser]]:
     _add_simulator_flags(simulate)
     simulate.appendix = _faults
     check = add("check", "Validate the configuration.")
-    check.add_argument("--probe", action="store_true", help="Ask each endpoint once as well.")
+    check.add_argument(
+        "--probe",
+        action="store_true",
+        help="Ask the API as well, once for each collector that is enabled: what may the key read, "
+        "and how fast is it told?",
+    )
     once = add("once", "Poll everything once and write the metrics to stdout.")
     once.add_argument("--format", choices=list(CONTENT_TYPES), default="text", help="Their format.")
     add("healthcheck", "Ask the exporter that runs here whether it lives, for containers.")

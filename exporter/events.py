@@ -23,11 +23,12 @@ class CollectorEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestDone(CollectorEvent):
-    """A request ended; `status` is None when no answer came."""
+    """A request for a path ended; `status` is None when no answer came."""
 
     status: int | None
     duration_seconds: float
     tls_not_after: datetime | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -312,77 +312,11 @@ def _polls_simulator(env: Variables, monkeypatch: Patch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def without_times(text: str) -> list[str]:
-    """The lines without what changes by the hour: durations, and the count of usage cells."""
-    text = re.sub(r"usage: permitted, \d+", "usage: permitted, N", text)
-    return re.sub(r"\d\.\d{3} s", "T s", text).splitlines()
-
-
-@pytest.mark.usefixtures("_polls_simulator")
-async def test_probe_tells_what_each_endpoint_allows(simulator: Simulator, capsys: Capture) -> None:
-    """`check --probe` asks each endpoint once and tells permission, records and time."""
-    code, out, err = await polled(capsys, "check", "--probe")
-    assert (0, "") == (code, err)
-    assert [
-        f"default: {simulator.url}, polling servers every 1m, usage every 15m",
-        "The configuration is valid.",
-        "default servers: permitted, 120 records in T s",
-        "default usage: permitted, N records in T s",
-    ] == without_times(out)
-
-
-@pytest.mark.usefixtures("_polls_simulator")
-async def test_probe_tells_what_is_refused(simulator: Simulator, capsys: Capture) -> None:
-    """One endpoint that is refused makes the exit code 1; the others are asked all the same."""
-    simulator.rules = [Rule("servers", "status", 503)]
-    code, out, err = await polled(capsys, "check", "--probe")
-    assert (1, "") == (code, err)
-    assert [
-        "default servers: failed, server_error: HTTP 503",
-        "default usage: permitted, N records in T s",
-    ] == without_times(out)[2:]
-    assert 1 == len([r for r in simulator.requests if r.path == "/v2/servers"])
-
-
-@pytest.mark.usefixtures("_polls_simulator")
-async def test_probe_with_a_wrong_key(simulator: Simulator, capsys: Capture) -> None:
-    """A wrong key is told for each endpoint; the exit code is 1."""
-    simulator.key = "another"
-    code, out, _ = await polled(capsys, "check", "--probe")
-    told = "failed, unauthorized: HTTP 401: the API does not know the key"
-    expected = [f"default {name}: {told}" for name in ("servers", "usage")]
-    assert (1, expected) == (code, out.splitlines()[2:])
-
-
 @pytest.mark.usefixtures("_polls_simulator")
 async def test_check_alone_asks_nobody(simulator: Simulator, capsys: Capture) -> None:
     """Without --probe the API is left alone."""
     code, _, _ = await polled(capsys, "check")
     assert (0, []) == (code, list(simulator.requests))
-
-
-def add_fields(endpoint: str, payload: Payload) -> object:
-    """Gives each server two members that the documentation does not know, and one a bad value."""
-    if endpoint == "servers" and isinstance(payload["server"], dict):
-        for server in payload["server"].values():
-            server |= {"städte": 1, "load": 2}
-        payload["server"]["par-z99.wlvpn.com"] = {"capacity": 101}
-    return payload
-
-
-@pytest.mark.usefixtures("_polls_simulator")
-async def test_probe_tells_of_unknown_fields_and_bad_records(
-    simulator: Simulator, capsys: Capture
-) -> None:
-    """What the API says beyond its documentation, and what is bad, is told."""
-    simulator.rewrite = add_fields
-    code, out, _ = await polled(capsys, "check", "--probe")
-    assert 0 == code
-    assert [
-        "default servers: permitted, 120 records in T s",
-        "  1 bad records, the first: par-z99.wlvpn.com: capacity: not within 0..100",
-        "  unknown fields: load, städte",
-    ] == without_times(out)[2:5]
 
 
 # once

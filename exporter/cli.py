@@ -15,10 +15,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from exporter import PROGRAM, __version__
+from exporter import PROGRAM, __version__, logs
 from exporter.config import check, load_logging
 from exporter.duration import format_duration
-from exporter.errors import ApiError, ConfigError
+from exporter.errors import ConfigError
 from exporter.exposition import CONTENT_TYPES
 from exporter.parser import Parser
 from exporter.settings import Settings, options
@@ -38,6 +38,8 @@ _RULES = """\
 A rule is ENDPOINT:FAULT[=VALUE][:count=N][:probability=P][:retry_after=TEXT]. The first that
 strikes wins; the count says how often it does, and retry_after goes with status alone.
 """
+
+_TABLE = "table"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,19 +129,19 @@ def _probe(settings: Settings) -> int:
 
 
 def _once(found: argparse.Namespace) -> int:
-    return asyncio.run(_run_once(load_logging(_flags(found)), found))
+    from exporter.once import poll_once  # noqa: PLC0415 - as above
 
-
-async def _run_once(settings: Settings, found: argparse.Namespace) -> int:
-    from exporter.service import Service  # noqa: PLC0415 - as above
-
-    service = Service(settings, runtime=False)
-    async with service.pollers() as pollers:
-        outcomes = await asyncio.gather(*(poller.poll() for poller in pollers))
-    body, tail = service.store.body(found.format), service.telemetry.tail(found.format)
-    sys.stdout.write(b"".join(body.finish(tail, gzip=False)).decode())
+    settings = load_logging(_flags(found))
+    is_table = found.format == _TABLE
+    if is_table and "level" not in settings.log.model_fields_set:
+        logs.start("warning", settings.log.format)  # what went well stands in the table
+    once = poll_once(settings, found.format)
+    sys.stdout.write(once.text)
     sys.stdout.flush()
-    return 1 if any(isinstance(outcome, ApiError) for outcome in outcomes) else 0
+    if is_table and once.failed:
+        told = f"{once.failed} of {once.polls} polls failed: see `{PROGRAM} check --probe`"
+        print(f"{PROGRAM}: {told}", file=sys.stderr)
+    return 1 if once.failed else 0
 
 
 def _healthcheck(found: argparse.Namespace) -> int:
@@ -220,7 +222,12 @@ def parsers() -> tuple[Parser, Mapping[str, Parser]]:
         "and how fast is it told?",
     )
     once = add("once", "Poll everything once and write the metrics to stdout.")
-    once.add_argument("--format", choices=list(CONTENT_TYPES), default="text", help="Their format.")
+    once.add_argument(
+        "--format",
+        choices=[*CONTENT_TYPES, _TABLE],
+        default="text",
+        help="As Prometheus reads them, or as a table for people.",
+    )
     add("healthcheck", "Ask the exporter that runs here whether it lives, for containers.")
     return parser, commands.choices
 

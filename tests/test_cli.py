@@ -34,6 +34,7 @@ Patch = pytest.MonkeyPatch
 Variables = Mapping[str, str]
 
 NOT_SAFE = "must be https, or the key could be read on its way; http is for loopback only"
+FORMATS = "'text', 'openmetrics', 'table'"
 CHOICES = ", ".join(map(repr, COMMANDS))
 WRITE_ADDRESS = "write host:port such as 0.0.0.0:11940"
 CLOCK = "--start or --speed: "
@@ -142,7 +143,7 @@ def samples(page: str, name: str) -> dict[str, float]:
         ),
         (
             ["once", "--format", "xml"],
-            "argument --format: invalid choice: 'xml' (choose from 'text', 'openmetrics'): " + HELP,
+            f"argument --format: invalid choice: 'xml' (choose from {FORMATS}): {HELP}",
         ),
         (["demo", "--servers", "x"], f"argument --servers: invalid int value: 'x': {HELP}"),
         (["demo", "--servers=-1"], "--servers: servers must be 0 to 50000, got -1"),

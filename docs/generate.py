@@ -279,7 +279,8 @@ def _own_flags(name: str, command: argparse.ArgumentParser) -> Iterable[Cells]:
             default = f"`{action.default}`" if action.default else "none"
             choices = [f"One of {_words(action.choices)}."] if action.choices else []
             meaning = " ".join([action.help or "", *choices])
-            yield f"`{name}`", f"`{action.option_strings[-1]}`", default, meaning
+            [flag] = action.option_strings[-1:] or [str(action.metavar)]
+            yield f"`{name}`", f"`{flag}`", default, meaning
 
 
 def _exit_codes() -> str:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_ONCE = {"check", "once", "healthcheck"}
+_ONCE = {"check", "completion", "once", "healthcheck"}
 """Commands that end by themselves: one that is stopped has not done its work."""
 
-_LIGHT = {"check", "healthcheck", "-h", "--help", "--version"}
+_LIGHT = {"check", "completion", "healthcheck", "-h", "--help", "--version"}
 """Commands that do without the service; one that needs it after all imports it itself."""
 
 _CERTIFICATES = "SSL_CERT_FILE"

@@ -26,20 +26,23 @@ from exporter.settings import Settings, options
 _DESCRIPTION = """\
 Polls the White Label VPN API and serves what it says as Prometheus metrics.
 
-    WLVPN_API_KEY=... wlvpn-exporter        serve http://localhost:11940/metrics
-    wlvpn-exporter demo                     the same on a simulated fleet, no key needed
+    WLVPN_API_KEY=... wlvpn-exporter    serve http://localhost:11940/metrics
+    wlvpn-exporter demo                 the same on a simulated fleet, no key
 """
 _SOURCES = """\
-Options are read from flags, WLVPN_ environment variables (--web.listen-address is
-WLVPN_WEB__LISTEN_ADDRESS), .env, /run/secrets, and a YAML file (--config.file); the first that
-names an option wins. The API key is WLVPN_API_KEY or WLVPN_API_KEY_FILE.
+Options are read from flags, WLVPN_ environment variables (--web.listen-address
+is WLVPN_WEB__LISTEN_ADDRESS), .env, /run/secrets, and a YAML file
+(--config.file); the first that names an option wins. `wlvpn-exporter serve
+--help` lists them all. The API key is WLVPN_API_KEY or WLVPN_API_KEY_FILE.
 """
 _RULES = """\
-A rule is ENDPOINT:FAULT[=VALUE][:count=N][:probability=P][:retry_after=TEXT]. The first that
-strikes wins; the count says how often it does, and retry_after goes with status alone.
+A rule is ENDPOINT:FAULT[=VALUE][:count=N][:probability=P][:retry_after=TEXT].
+The first that strikes wins; the count says how often it does, and retry_after
+goes with status alone.
 """
 
 _TABLE = "table"
+_SHELLS = ("bash", "zsh", "tcsh")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,6 +147,15 @@ def _once(found: argparse.Namespace) -> int:
     return 1 if once.failed else 0
 
 
+def _completion(found: argparse.Namespace) -> int:
+    from exporter.completion import script  # noqa: PLC0415 - as above
+
+    parser, commands = parsers()
+    parser.add_options()  # those of `serve`, which may be left out
+    _say(script(parser, commands.values(), found.shell))
+    return 0
+
+
 def _healthcheck(found: argparse.Namespace) -> int:
     from exporter.health import ask  # noqa: PLC0415 - as above
 
@@ -159,6 +171,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "check": _check,
     "once": _once,
     "healthcheck": _healthcheck,
+    "completion": _completion,
 }
 
 
@@ -175,25 +188,24 @@ def parsers() -> tuple[Parser, Mapping[str, Parser]]:
     """The parser of everything, and those of the commands."""
     parser = Parser(
         prog=PROGRAM,
+        usage="%(prog)s [command] [options]",
         description=_DESCRIPTION,
         epilog=_SOURCES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="command", parser_class=Parser)
+    commands = parser.add_subparsers(
+        title="commands, each with a --help",
+        dest="command",
+        metavar="command",
+        prog=PROGRAM,
+        parser_class=Parser,
+    )
 
     def add(name: str, told: str, *, without: Sequence[str] = ()) -> Parser:
         command = commands.add_parser(name, help=told, description=told, allow_abbrev=False)
-        for option in options():
-            if option.flag and option.name not in without:
-                command.add_argument(
-                    option.flag,
-                    dest=option.name,
-                    default=argparse.SUPPRESS,
-                    metavar=option.path[-1].upper(),
-                    help=option.help.replace("%", "%%"),
-                )
+        command.add_options(without=without)
         return command
 
     everything = [option.name for option in options()]
@@ -218,17 +230,21 @@ def parsers() -> tuple[Parser, Mapping[str, Parser]]:
     check.add_argument(
         "--probe",
         action="store_true",
-        help="Ask the API as well, once for each collector that is enabled: what may the key read, "
-        "and how fast is it told?",
+        help="Ask the API as well, once for each collector that is enabled: may the key read it, "
+        "how long does it take, and what to do if it may not.",
     )
     once = add("once", "Poll everything once and write the metrics to stdout.")
     once.add_argument(
         "--format",
         choices=[*CONTENT_TYPES, _TABLE],
         default="text",
-        help="As Prometheus reads them, or as a table for people.",
+        help="`text`, the default, and `openmetrics` are for Prometheus, `table` is for people.",
     )
     add("healthcheck", "Ask the exporter that runs here whether it lives, for containers.")
+    completion = add(
+        "completion", "Write the completion for a shell to stdout.", without=everything
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=_SHELLS, help="For which one.")
     return parser, commands.choices
 
 

@@ -25,7 +25,7 @@ from exporter.simulator.faults import FAULTS
 from tests.process import EXPORTER, spawned, variables
 
 KNOWN = ", ".join([*FAULTS, "any"])
-COMMANDS = ["serve", "demo", "simulate", "check", "once", "healthcheck"]
+COMMANDS = ["serve", "demo", "simulate", "check", "once", "healthcheck", "completion"]
 SECONDS = 20
 """After which something that was awaited is given up."""
 
@@ -39,6 +39,8 @@ CHOICES = ", ".join(map(repr, COMMANDS))
 WRITE_ADDRESS = "write host:port such as 0.0.0.0:11940"
 CLOCK = "--start or --speed: "
 HELP = "see `wlvpn-exporter --help`"
+CHECK_HELP = "see `wlvpn-exporter check --help`"
+ONCE_HELP = "see `wlvpn-exporter once --help`"
 
 
 @pytest.fixture
@@ -122,8 +124,8 @@ def samples(page: str, name: str) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--frob"], f"--frob: unknown option: {HELP}"),
-        (["serve", "--frob=1", "x"], f"--frob: unknown option: {HELP}"),
+        (["--frob"], "--frob: unknown option: see `wlvpn-exporter serve --help`"),
+        (["demo", "--frob=1", "x"], "--frob: unknown option: see `wlvpn-exporter demo --help`"),
         (
             ["--web.listen-adress", "x"],
             "--web.listen-adress: unknown option: did you mean --web.listen-address?",
@@ -135,17 +137,20 @@ def samples(page: str, name: str) -> dict[str, float]:
         (["--log.lvl", "info"], "--log.lvl: unknown option: did you mean --log.level?"),
         (["check", "--countrys=FR"], "--countrys: unknown option: did you mean --countries?"),
         (["--api-key", "x"], "--api-key: unknown option: did you mean --api-key-file?"),
-        (["check", "--log.level"], f"argument --log.level: expected one argument: {HELP}"),
-        (["check", "now"], f"'now' is not expected here: {HELP}"),
+        (["check", "--log.level"], f"argument --log.level: expected one argument: {CHECK_HELP}"),
+        (["check", "now"], f"'now' is not expected here: {CHECK_HELP}"),
         (
             ["chekc"],
             f"argument command: invalid choice: 'chekc' (choose from {CHOICES}): {HELP}",
         ),
         (
             ["once", "--format", "xml"],
-            f"argument --format: invalid choice: 'xml' (choose from {FORMATS}): {HELP}",
+            f"argument --format: invalid choice: 'xml' (choose from {FORMATS}): {ONCE_HELP}",
         ),
-        (["demo", "--servers", "x"], f"argument --servers: invalid int value: 'x': {HELP}"),
+        (
+            ["demo", "--servers", "x"],
+            "argument --servers: invalid int value: 'x': see `wlvpn-exporter demo --help`",
+        ),
         (["demo", "--servers=-1"], "--servers: servers must be 0 to 50000, got -1"),
         (
             ["simulate", "--fault", "servers:explode"],

@@ -62,11 +62,7 @@ def draw(polls: Iterable[Polled], *, at: datetime) -> Iterator[str]:
     yield head(_POLLS)
     yield from map(_poll, polls)
     for account, mine in groupby(polls, key=attrgetter("slot.account")):
-        contents = [
-            polled.slot.reading.content
-            for polled in mine
-            if polled.slot.reading and not polled.slot.dropped
-        ]
+        contents = [polled.slot.reading.content for polled in mine if polled.slot.reading]
         yield from _account(account, contents)
 
 

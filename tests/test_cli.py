@@ -230,6 +230,36 @@ def test_help_of_each_command(command: str, capsys: Capture) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("check", "[options]"), ("completion", "[options] SHELL")],
+)
+def test_usage_is_one_line(command: str, expected: str, capsys: Capture) -> None:
+    """It names what must be given; what may be given stands below, a command's own first."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [f"usage: wlvpn-exporter {command} {expected}", ""] == lines[:2]
+
+
+def test_own_flags_come_first(capsys: Capture) -> None:
+    """Who asks what a command can do need not search it among the configuration."""
+    with pytest.raises(SystemExit):
+        main(["check", "--help"])
+    out = capsys.readouterr().out
+    assert out.index("  --probe ") < out.index("\nconfiguration") < out.index("  --base-url")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ""])
+def test_help_fits_a_terminal(command: str, capsys: Capture, monkeypatch: Patch) -> None:
+    """No line is longer than 80 characters, but in the simulator's catalogue."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    out, _, _ = capsys.readouterr().out.partition("\nfaults of")
+    assert [] == [line for line in out.splitlines() if len(line) > 80]
+
+
 def test_help_names_each_command(capsys: Capture) -> None:
     """The help shows the shortest start and all commands."""
     with pytest.raises(SystemExit) as caught:

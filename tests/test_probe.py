@@ -115,6 +115,23 @@ def test_each_reason_can_be_told() -> None:
     assert set(REASONS) <= {case.expected(name) for case in CASES for name in COLLECTORS}
 
 
+def test_the_slowest_request_is_told() -> None:
+    """Of two requests the one that took long is told, and both are in the whole."""
+    _, said = probe_in(Case("one is late", ("usage:latency=2:count=1",), "accepted"))
+    [_, (*_, slowest, total)] = words(said)
+    assert (True, True) == (slowest.startswith("2."), float(slowest[:-2]) <= float(total[:-2]))
+
+
+def test_a_refusal_names_what_to_ask_for() -> None:
+    """The path that is not permitted is known, and so is the option to live without it."""
+    _, said = probe_in(Case("403", ("usage:status=403",), "accepted", "forbidden"))
+    at = said.index("    HTTP 403: the key may not read this.")
+    assert [
+        "    Ask WLVPN to let this key read /v2/metrics/usage/pop_and_country/, or set",
+        "    collectors.usage.enabled=false.",
+    ] == said[at + 1 : at + 3]
+
+
 # What is said
 
 

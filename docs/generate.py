@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
+from docs import contract
 from exporter import PROGRAM, cli
 from exporter.collectors import ALL
 from exporter.collectors.base import Collector, MaxAge
@@ -142,6 +143,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "alerts.md": _alerts(),
         FOLDER / "dashboards.md": reference(),
         ALERTS / "prometheusrule.yaml": _prometheus_rule(),
+        contract.PAGE: contract.text(contract.promised()),
     }
 
 

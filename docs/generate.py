@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
-from docs import contract
+from docs import budget, contract
 from exporter import PROGRAM, cli
 from exporter.collectors import ALL
 from exporter.collectors.base import Collector, MaxAge
@@ -143,6 +143,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "alerts.md": _alerts(),
         FOLDER / "dashboards.md": reference(),
         ALERTS / "prometheusrule.yaml": _prometheus_rule(),
+        budget.PAGE: budget.rendered(budget.PAGE.read_text(encoding="utf-8"), _table),
         contract.PAGE: contract.text(contract.promised()),
     }
 

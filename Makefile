@@ -5,7 +5,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes 
 	--python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make requirements"
 
-.PHONY: demo test faults fuzz soak mutants week bench docs dashboards format lint requirements clean
+.PHONY: demo test faults fuzz soak mutants week bench docs recording dashboards format lint requirements clean
 
 demo: .venv/runtime
 	@exec $(BIN)/python -m exporter demo $(DEMO_ARGS)
@@ -47,6 +47,9 @@ bench: .venv/dev
 
 docs: .venv/dev
 	$(BIN)/python docs/generate.py
+
+recording: .venv/dev
+	$(BIN)/python -m docs.record
 
 dashboards: .venv/dev
 	$(BIN)/python -m grafana

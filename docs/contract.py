@@ -68,11 +68,13 @@ def _command_line() -> Iterator[str]:
 
 
 def _paths() -> Iterator[str]:
-    """What is served, and the labels that service discovery gives to a target."""
-    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "exporter").glob("*.py")]
-    for source in sources:
-        yield from (f"path {path}" for path in re.findall(r'web\.get\("(/[^"]*)"', source))
-        yield from (f"meta label {name}" for name in re.findall(r"\b__meta_wlvpn_[a-z]+", source))
+    """What is served, and the labels that service discovery is said to give to a target."""
+    for source in (ROOT / "exporter").glob("*.py"):
+        found = re.findall(r'web\.get\("(/[^"]*)"', source.read_text(encoding="utf-8"))
+        yield from (f"path {path}" for path in found)
+    for page in (ROOT / "docs").glob("*.md"):
+        found = re.findall(r"\b__meta_wlvpn_[a-z]+", page.read_text(encoding="utf-8"))
+        yield from (f"target label {name}" for name in found)
 
 
 def _rules() -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The table of docs/freshness.md: its worst cases, played by promtool."""
 
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from tests.alerts.catalogue import ALERTS, BINARIES, BY_ALERT, RULE_FILES
 STEP_SECONDS = 5
 BEGIN_SECONDS = 1_205  # just after an evaluation: the next one is as far away as can be
 SLACK_EVALUATIONS = 3
+DAY = range(0, 90_000, 60)
 GROUPS = ["wlvpn-thresholds", "wlvpn-fresh", "wlvpn-polls", "wlvpn-servers", "wlvpn-usage"]
 
 SERVER = 'account="a", country="FR", city="Paris", pop="par", fqdn="par-a01.wlvpn.com"'
@@ -126,22 +128,54 @@ def test_an_alert_keeps_its_budget(trial: Trial, version: str, tmp_path: Path) -
         firing(trial.alert, last - SLACK_EVALUATIONS * minute, count=0),
         firing(trial.alert, last, count=1),
     ]
-    test = {
+    played = {
+        "interval": f"{STEP_SECONDS}s",
+        "input_series": series,
+        "promql_expr_test": checks,
+    }
+    rules = {
         "rule_files": [str(path) for path in RULE_FILES],
         "evaluation_interval": f"{minute}s",
         "group_eval_order": GROUPS,
-        "tests": [
-            {
-                "interval": f"{STEP_SECONDS}s",
-                "input_series": series,
-                "promql_expr_test": checks,
-            }
+    }
+    assert "" == complaint(version, {**rules, "tests": [played]}, tmp_path)
+
+
+def complaint(version: str, test: Mapping[str, object], folder: Path) -> str:
+    """What promtool has against a test."""
+    (folder / "test.yaml").write_text(yaml.safe_dump(test))
+    command = [f"{BINARIES}/{version}/usr/bin/promtool", "test", "rules", f"{folder}/test.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+@pytest.mark.parametrize("version", ["2", "3"])
+def test_the_page_measures_the_platform(version: str, tmp_path: Path) -> None:
+    """Its queries find the pace of a platform that measures each ten minutes and once paused."""
+    text = budget.PAGE.read_text().partition("## How often")[2]
+    pace, standstill = re.findall(r"^```promql\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)[:2]
+    changed = (t // 600 * 600 if t < 40_000 or t > 47_600 else 39_600 for t in DAY)
+    name = 'wlvpn_source_changed_timestamp_seconds{account="a", collector="servers"}'
+    trial = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": " ".join(map(str, changed))}],
+        "promql_expr_test": [
+            # 131 changes, or 132 in Prometheus 2, which counts the window's edge in.
+            measured(f"round({pace}, 20)", 660),
+            measured(standstill, 47_580 - 39_600),
         ],
     }
-    (tmp_path / "test.yaml").write_text(yaml.safe_dump(test))
-    command = [f"{BINARIES}/{version}/usr/bin/promtool", "test", "rules", f"{tmp_path}/test.yaml"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "" == complaint(version, {"tests": [trial]}, tmp_path)
+
+
+def measured(expr: str, value: float) -> Mapping[str, object]:
+    """What a query says at the end of the day, of the one series that there is."""
+    labels = '{account="a", collector="servers"}'
+    return {
+        "eval_time": f"{DAY[-1]}s",
+        "expr": expr,
+        "exp_samples": [{"labels": labels, "value": value}],
+    }
 
 
 def test_every_page_to_on_call_has_its_budget() -> None:

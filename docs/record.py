@@ -57,7 +57,9 @@ def _demo() -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said"
         with said.open("wb") as file:
-            process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                words, env=_environment(), stdout=file, stderr=subprocess.STDOUT
+            )
         try:
             yield process, said
         finally:
@@ -92,7 +94,7 @@ def _asked(names: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Each command as it is shown, and what it said."""
     ports = {shown: real for real, shown in names.items()}
     env = {
-        **os.environ,
+        **_environment(),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         # Where healthcheck asks: a free port instead of the default one.
         "WLVPN_WEB__LISTEN_ADDRESS": f"127.0.0.1:{ports[_EXPORTER]}",
@@ -107,6 +109,11 @@ def _asked(names: dict[str, str]) -> Iterator[tuple[str, str]]:
         if done.returncode:
             raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
         yield command, done.stdout + done.stderr
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what would configure an exporter."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("WLVPN_")}
 
 
 def _renamed(text: str, names: dict[str, str]) -> str:

@@ -1,5 +1,6 @@
 """What is served over HTTP; a handler reads what is known and never waits for the API."""
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from importlib.resources import files
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from exporter.discovery import NoTargetsError, discover, read_query, select
 from exporter.exposition import CONTENT_TYPES
 from exporter.negotiation import accepts_gzip, choose_format, prefers_json
 from exporter.snapshot import Store
@@ -36,6 +38,7 @@ class Web:
         self._status = status
         self._is_alive = is_alive
         self._telemetry_path = telemetry_path
+        self._discovering = asyncio.Lock()
 
     def app(self) -> web.Application:
         """The routes; each answers GET and HEAD; any other method is 405 anywhere."""
@@ -46,6 +49,7 @@ class Web:
                 web.get("/", self.index),
                 web.get("/-/healthy", self.healthy),
                 web.get("/-/ready", self.ready),
+                web.get("/sd/servers", self.servers),
             ]
         )
         return app
@@ -87,6 +91,21 @@ class Web:
                 "Cache-Control": "no-store",
                 "Vary": "Accept",
             },
+        )
+
+    async def servers(self, request: web.Request) -> web.Response:
+        """The VPN servers as targets to probe, or one line that says why there are none."""
+        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        try:
+            query = read_query(request.query.items())
+            # One by one: polls need threads too, and whoever asks without end waits for himself.
+            async with self._discovering:
+                selected = select(self._store, query)
+                targets = await asyncio.to_thread(discover, selected, query)
+        except NoTargetsError as error:
+            return web.Response(status=error.status, text=f"{error}\n", headers=headers)
+        return web.Response(
+            body=targets, content_type="application/json", charset="utf-8", headers=headers
         )
 
     async def healthy(self, _: web.Request) -> web.Response:

@@ -124,7 +124,7 @@ async def test_identity_is_respected(url: str, session: aiohttp.ClientSession) -
         assert 120 == (await response.text()).count("\nwlvpn_server_info{")
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready", "/sd/servers"])
 async def test_only_reading_is_allowed(path: str, url: str, session: aiohttp.ClientSession) -> None:
     """HEAD is GET without a body; everything else is refused by name."""
     async with session.get(url + path) as got, session.head(url + path) as headed:
@@ -142,7 +142,7 @@ async def test_reading_causes_no_request(
 ) -> None:
     """Between two polls the API hears nothing of us, whatever is read, and however often."""
     asked = len(simulator.requests)
-    for path in ["/metrics", "/", "/-/healthy", "/-/ready", "/nothing"] * 10:
+    for path in ["/metrics", "/", "/-/healthy", "/-/ready", "/sd/servers", "/nothing"] * 10:
         async with session.get(url + path) as response:
             assert (404 if path == "/nothing" else 200) == response.status
     assert asked == len(simulator.requests)

@@ -865,7 +865,9 @@ async def test_requests_are_limited_by_rate(clock: ManualClock) -> None:
 # The exporter itself
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/nope"])
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/-/healthy", "/-/ready", "/sd/servers", "/nope"]
+)
 async def test_every_path_of_the_exporter_is_protected(
     path: str, configure: Configure, authority: trustme.CA
 ) -> None:

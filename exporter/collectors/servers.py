@@ -92,11 +92,13 @@ class Turnover:
         added: servers that appeared since the start, by country.
         removed: servers that vanished since the start, by country.
         unreadable: the country of each server that is listed, but with a bad record by now.
+        pops: those that had a server since the start.
     """
 
     added: Mapping[str, int]
     removed: Mapping[str, int]
     unreadable: Mapping[str, str]
+    pops: frozenset[str] = frozenset()
 
 
 class ServersCollector(Collector[Servers, Turnover]):
@@ -219,6 +221,7 @@ class ServersCollector(Collector[Servers, Turnover]):
             added=_add(tally.added, listed, without=before),
             removed=_add(tally.removed, before, without=listed),
             unreadable=unreadable,
+            pops=tally.pops.union(server.pop for server in content.servers),
         )
 
 

@@ -249,10 +249,18 @@ def test_web_config_examples_load(text: str, tmp_path: Path) -> None:
     assert () == webconfig.load(file).problems
 
 
+@pytest.mark.parametrize(
+    "text", [text for page in PAGES for text in blocks(page, "yaml") if "modules:" in text]
+)
+def test_examples_of_modules_are_what_is_shipped(text: str) -> None:
+    """The blackbox exporter takes that file, which tests/deploy sees to."""
+    assert yaml.safe_load((ROOT / "deploy/blackbox.yml").read_text()) == yaml.safe_load(text)
+
+
 @each_page
 def test_every_yaml_example_is_tried(page: Path) -> None:
     """None is of a kind that no test here knows."""
-    known = ("scrape_configs:", "accounts:", "_server_config:", "wlvpn-renamed")
+    known = ("scrape_configs:", "accounts:", "_server_config:", "modules:", "wlvpn-renamed")
     assert [] == [text for text in blocks(page, "yaml") if not any(k in text for k in known)]
 
 

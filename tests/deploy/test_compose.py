@@ -14,7 +14,7 @@ from tests.alerts.promql import in_seconds
 from tests.deploy.shipped import DEPLOY, PROGRAMS, PYTHON_PROGRAMS, ROOT, exporter, run
 
 STACKS = {"demo": ["compose.yaml"], "live": ["compose.yaml", "compose.live.yaml"]}
-SERVICES = ["exporter", "prometheus", "alertmanager", "grafana"]
+SERVICES = ["exporter", "prometheus", "blackbox", "alertmanager", "grafana"]
 
 each_stack = pytest.mark.parametrize("stack", STACKS)
 each_service = pytest.mark.parametrize("service", SERVICES)
@@ -87,15 +87,16 @@ def test_an_image_is_exactly_one(stack: str, service: str) -> None:
     if service == "exporter":
         assert (str(ROOT), None) == (found["build"]["context"], found.get("image"))
     else:
-        assert re.fullmatch(r"[a-z]+/[a-z]+:v?[0-9]+\.[0-9]+\.[0-9]+", found["image"])
+        assert re.fullmatch(r"[a-z]+/[a-z-]+:v?[0-9]+\.[0-9]+\.[0-9]+", found["image"])
 
 
 @each_stack
 @each_service
 def test_a_port_is_this_machines_alone(stack: str, service: str) -> None:
-    """Nobody else reaches the stack until somebody decides so."""
-    ports = service_of(stack, service)["ports"]
-    assert ["127.0.0.1"] == [port["host_ip"] for port in ports]
+    """Nobody else reaches the stack until somebody decides so; nobody at all has it probe."""
+    ports = service_of(stack, service).get("ports", [])
+    expected = [] if service == "blackbox" else ["127.0.0.1"]
+    assert expected == [port["host_ip"] for port in ports]
 
 
 @each_stack
@@ -189,6 +190,14 @@ def test_simulated_servers_never_stand_beside_real_ones() -> None:
         {volume["name"] for volume in composed(stack)["volumes"].values()} for stack in STACKS
     )
     assert (3, 3, set()) == (len(demo), len(live), demo & live)
+
+
+def test_the_demo_probes_nothing_outside() -> None:
+    """Its prober's one network leads nowhere; with real servers it leads to them."""
+    for stack, is_internal in {"demo": True, "live": False}.items():
+        assert ["probes"] == list(service_of(stack, "blackbox")["networks"])
+        assert is_internal == composed(stack)["networks"]["probes"].get("internal", False)
+        assert {"default", "probes"} == set(service_of(stack, "prometheus")["networks"])
 
 
 @each_stack

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from exporter.clock import SystemClock
+from exporter.errors import ApiError
+from exporter.events import Event, PollEnded
 from exporter.service import Service
 from exporter.simulator import Rule, Simulator, World
 from exporter.simulator.app import Payload
@@ -177,23 +179,28 @@ async def test_the_servers_are_found_and_probed(
     simulator.rewrite = leaving_out()
     clock = WakingClock()
     settings = configure(collectors__usage__enabled="false")
+    service = Service(settings, clock=clock)
+    failed: list[Event] = []
+    service.listeners.append(lambda event: failed.extend([event] * is_failure(event)))
     async with (
-        Service(settings, clock=clock).serving() as [url],
+        service.serving() as [url],
         probing(url, tmp_path) as both,
     ):
-        await until(lambda: each_finds(both, simulator), 30, "the servers are found")
+        await until(lambda: each_finds(both, simulator), 60, "the servers are found")
         before = {job: await both[0].targets(job) for job in JOBS}
-        await until(lambda: each_probes(both, before), 30, "all of them are probed")
+        await until(lambda: each_probes(both, before), 60, "all of them are probed")
 
         simulator.rules = [Rule.parse("servers:status=503")]
         clock.slept += 200
         await outlast(both, before)
+        # One that slept through its deadline would be repeated a minute later.
+        await until(lambda: failed, 60, "the poll has failed")
 
         gone = min(names(before["wlvpn-tcp"]))
         simulator.rules = []
         simulator.rewrite = leaving_out(gone)
         clock.slept += 100
-        await until(lambda: each_finds(both, simulator, without=gone), 30, f"{gone} is dropped")
+        await until(lambda: each_finds(both, simulator, without=gone), 60, f"{gone} is dropped")
         for job, targets in before.items():
             after = await both[0].targets(job)
             assert {gone} == names(targets - after)
@@ -203,6 +210,10 @@ async def test_the_servers_are_found_and_probed(
 def names(targets: set[Target]) -> set[str]:
     """Their FQDNs."""
     return {labels[0] for _, labels in targets}
+
+
+def is_failure(event: Event) -> bool:
+    return isinstance(event, PollEnded) and isinstance(event.outcome, ApiError)
 
 
 async def each_finds(both: list[Prometheus], simulator: Simulator, without: str = "") -> bool:
@@ -249,5 +260,5 @@ async def outlast(both: list[Prometheus], targets: dict[str, set[Target]]) -> No
         async def has_failed(one: Prometheus = one, failures: float = failures) -> bool:
             return await one.failures() >= failures + 6
 
-        await until(has_failed, 30, "the list cannot be had")
+        await until(has_failed, 60, "the list cannot be had")
         assert targets == {job: await one.targets(job) for job in JOBS}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import chain, islice
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from exporter.collectors.servers import Server, ServersCollector
 from exporter.duration import format_age
@@ -198,7 +198,7 @@ def discover(slots: Sequence[Slot], query: Query) -> bytes:
     # One that was listed before may come back, and must not hold up the others.
     _check_known("country", query.countries, {*chain(*(tally.added for tally in tallies))})
     _check_known("pop", query.pops, {*chain(*(tally.pops for tally in tallies))})
-    listed = {slot.account: _filter(_servers(slot), query) for slot in slots}
+    listed = {s.account: _filter(s.reading.content.servers, query) for s in slots if s.reading}
     groups = [
         _group(account, server, address, query.port)
         for account, servers in listed.items()
@@ -224,11 +224,6 @@ def _mend(name: str, known: Collection[str]) -> str:
         return f"did you mean {min(alike)}?"
     listed = ", ".join(sorted(known)[:_MANY]) + ", ..." * (len(known) > _MANY)
     return nearest(clean(name), known, f"known are {listed}")
-
-
-def _servers(slot: Slot) -> Sequence[Server]:
-    content: Any = slot.reading.content if slot.reading else None
-    return content.servers if content else ()
 
 
 def _filter(servers: Iterable[Server], query: Query) -> list[Server]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_ONCE = {"check", "completion", "once", "healthcheck"}
+_ONCE = {"backfill", "check", "completion", "healthcheck", "once"}
 """Commands that end by themselves: one that is stopped has not done its work."""
 
 _LIGHT = {"check", "completion", "healthcheck", "-h", "--help", "--version"}

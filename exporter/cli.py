@@ -156,6 +156,14 @@ def _completion(found: argparse.Namespace) -> int:
     return 0
 
 
+def _backfill(found: argparse.Namespace) -> int:
+    from exporter.backfill import Order  # noqa: PLC0415 - as above
+    from exporter.service import backfill  # noqa: PLC0415 - as above
+
+    order = Order.parse(found.first, found.last, found.output, found.label)
+    return asyncio.run(backfill(load_logging(_flags(found)), order))
+
+
 def _healthcheck(found: argparse.Namespace) -> int:
     from exporter.health import ask  # noqa: PLC0415 - as above
 
@@ -170,6 +178,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "simulate": _simulate,
     "check": _check,
     "once": _once,
+    "backfill": _backfill,
     "healthcheck": _healthcheck,
     "completion": _completion,
 }
@@ -240,6 +249,7 @@ def parsers() -> tuple[Parser, Mapping[str, Parser]]:
         default="text",
         help="`text`, the default, and `openmetrics` are for Prometheus, `table` is for people.",
     )
+    _add_backfill_flags(add("backfill", "Write the usage of past months to files for Prometheus."))
     add("healthcheck", "Ask the exporter that runs here whether it lives, for containers.")
     completion = add(
         "completion", "Write the completion for a shell to stdout.", without=everything
@@ -252,6 +262,25 @@ def _faults() -> str:
     from exporter.simulator import faults  # noqa: PLC0415 - as above
 
     return f"{_RULES}\n{faults.describe()}"
+
+
+def _add_backfill_flags(backfill: Parser) -> None:
+    months = (("--from", "first", "begin with"), ("--to", "last", "end with, up to yesterday"))
+    for flag, name, told in months:
+        backfill.add_argument(
+            flag, dest=name, required=True, metavar="YYYY-MM", help=f"The month to {told}."
+        )
+    backfill.add_argument(
+        "--output", required=True, metavar="DIR", help="Folder for the files, one for each day."
+    )
+    backfill.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="A label that Prometheus adds to the live series; may be repeated: "
+        "--label job=wlvpn --label instance=localhost:11940.",
+    )
 
 
 def _add_simulator_flags(simulate: Parser) -> None:

@@ -22,13 +22,40 @@ CONTENT_TYPES: Mapping[Format, str] = {
     "openmetrics": "application/openmetrics-text; version=1.0.0; charset=utf-8",
 }
 
+END = b"# EOF\n"
+"""How an OpenMetrics file ends; what ends otherwise was cut off."""
+
 _GZIP_WINDOW = 31  # zlib's way to say: 32 KiB window, gzip header and trailer
 _GZIP_LEVEL = 3
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _STEP = 200  # records in one go, during which no other thread of Python's gets its turn
 
 
-def encode(tables: Iterable[Table], known: object, account: str) -> dict[str, bytes]:
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the lines of a file say beside what a page's do.
+
+    Attributes:
+        labels: more labels, by name.
+        seconds: the samples' Unix time; None for a page, where it is the scrape's.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    seconds: int | None = None
+
+    @property
+    def end(self) -> tuple[str, str]:
+        """What stands behind a line's own labels, and behind its value."""
+        pairs = (f',{name}="{text.translate(_ESCAPES)}"' for name, text in self.labels.items())
+        return "".join(pairs) + "} ", "\n" if self.seconds is None else f" {self.seconds}\n"
+
+
+_UNSTAMPED = Stamp()
+
+
+def encode(
+    tables: Iterable[Table], known: object, account: str, stamp: Stamp = _UNSTAMPED
+) -> dict[str, bytes]:
     """Encodes what a collector knows into sample lines.
 
     Returns:
@@ -40,13 +67,15 @@ def encode(tables: Iterable[Table], known: object, account: str) -> dict[str, by
         for metric in table.metrics:
             steps = range(0, len(records), _STEP)
             block = BytesIO()  # unlike a join, it does not need twice the room
-            block.writelines(_lines(metric, records[at : at + _STEP], account) for at in steps)
+            block.writelines(
+                _lines(metric, records[at : at + _STEP], account, stamp) for at in steps
+            )
             if block.tell():
                 blocks[metric.name] = block.getvalue()
     return blocks
 
 
-def _lines(metric: Metric, records: Sequence[Any], account: str) -> bytes:
+def _lines(metric: Metric, records: Sequence[Any], account: str, stamp: Stamp) -> bytes:
     """Weaves columns into lines: Python's own loop over records would take three times as long."""
     values = list(map(metric.value, records))
     if None in values:
@@ -56,21 +85,23 @@ def _lines(metric: Metric, records: Sequence[Any], account: str) -> bytes:
     columns: list[Iterable[str]] = [repeat(f'{metric.name}{{account="{account}"', len(records))]
     for name, texts in zip(metric.labels[1:], labels, strict=True):
         columns += [repeat(f',{name}="'), texts, repeat('"')]
-    columns += [repeat("} "), map(repr, values), repeat("\n")]
+    closing, end = stamp.end
+    columns += [repeat(closing), map(repr, values), repeat(end)]
     lines = "".join(map("".join, zip(*columns, strict=False)))
     # A label without a value is the same to Prometheus as no label, and some have to be escaped.
-    quotes = 2 * len(metric.labels) * len(records)
+    quotes = 2 * (len(metric.labels) + len(stamp.labels)) * len(records)
     is_plain = all(map(all, labels)) and "\\" not in lines
     if not is_plain or (quotes, len(records)) != (lines.count('"'), lines.count("\n")):
-        lines = "".join(map(_line, repeat(metric), repeat(account), records, values))
+        lines = "".join(map(_line, repeat(metric), repeat(account), records, values, repeat(stamp)))
     return lines.encode()
 
 
-def _line(metric: Metric, account: str, record: object, value: float | None) -> str:
+def _line(metric: Metric, account: str, record: object, value: float | None, stamp: Stamp) -> str:
     texts = [account, *(getattr(record, name) for name in metric.labels[1:])]
     pairs = zip(metric.labels, (text.translate(_ESCAPES) for text in texts), strict=True)
     labels = ",".join(f'{name}="{text}"' for name, text in pairs if text)
-    return f"{metric.name}{{{labels}}} {value!r}\n"
+    closing, end = stamp.end
+    return f"{metric.name}{{{labels}{closing}{value!r}{end}"
 
 
 @dataclass(frozen=True)
@@ -110,14 +141,26 @@ class Body:
 
 def body(metrics: Iterable[Metric], blocks: Sequence[Mapping[str, bytes]], form: Format) -> Body:
     """Joins the blocks of all accounts, family by family in the order of `metrics`."""
+    parts = _families(metrics, blocks, form)
+    compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    deflated = [*map(compressor.compress, parts), compressor.flush(zlib.Z_SYNC_FLUSH)]
+    return Body(parts, b"".join(deflated), compressor)
+
+
+def document(metrics: Iterable[Metric], blocks: Sequence[Mapping[str, bytes]]) -> bytes:
+    """Joins the blocks of all accounts to a whole OpenMetrics file."""
+    return b"".join([*_families(metrics, blocks, "openmetrics"), END])
+
+
+def _families(
+    metrics: Iterable[Metric], blocks: Sequence[Mapping[str, bytes]], form: Format
+) -> list[bytes]:
     parts = []
     for metric in metrics:
         lines = [block[metric.name] for block in blocks if metric.name in block]
         if lines:
             parts += [_header(metric, form), *lines]
-    compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-    deflated = [*map(compressor.compress, parts), compressor.flush(zlib.Z_SYNC_FLUSH)]
-    return Body(parts, b"".join(deflated), compressor)
+    return parts
 
 
 def _header(metric: Metric, form: Format) -> bytes:

@@ -1,7 +1,10 @@
 """Months in UTC: the API's usage is counted by them."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+
+_TEXT = re.compile(r"(2[0-9]{3})-(0[1-9]|1[0-2])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -15,6 +18,21 @@ class Month:
     def of(cls, at: datetime) -> "Month":
         """The month an instant belongs to."""
         return cls(at.year, at.month)
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Month":
+        """Reads a month of this millennium, such as 2026-01.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        found = _TEXT.fullmatch(text)
+        if not found:
+            raise ValueError("not a month: write one such as 2026-01")
+        return cls(int(found[1]), int(found[2]))
 
     @property
     def start(self) -> datetime:

@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter.api import MAX_ATTEMPTS, Api
 from exporter.clock import Clock
-from exporter.collectors.base import Answer, Collector
+from exporter.collectors.base import Answer, Collector, Get
 from exporter.errors import ApiError, UnexpectedError
 from exporter.events import Accepted, Held, Listener, Outcome, PollEnded, PollStarted
 from exporter.snapshot import Reading, Store
@@ -92,20 +92,24 @@ class Poller:
         Raises:
             ApiError: there is no answer that can be trusted.
         """
+        if self.failures >= DEGRADED_AFTER_FAILURES:
+            attempts = 1
+        return await self.collector.fetch(
+            self.way(attempts), now=self._clock.now(), last=last.content if last else None
+        )
+
+    def way(self, attempts: int = MAX_ATTEMPTS) -> Get:
+        """Opens the way to the API for one poll that begins now, until its deadline."""
         collector = self.collector
         seconds = min(collector.options.interval.total_seconds() / 2, MAX_POLL_SECONDS)
         deadline = self._clock.monotonic() + seconds
-        if self.failures >= DEGRADED_AFTER_FAILURES:
-            attempts = 1
 
         async def get(path: str, query: Mapping[str, str]) -> Mapping[str, object]:
             return await self._api.get(
                 path, query, collector=collector.name, deadline=deadline, attempts=attempts
             )
 
-        return await collector.fetch(
-            get, now=self._clock.now(), last=last.content if last else None
-        )
+        return get
 
     async def _judge(self, answer: Answer[Any], last: Reading | None, reading: Reading) -> Outcome:
         """Holds an answer that lost most of its records, until the next one agrees with it."""

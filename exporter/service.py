@@ -7,7 +7,10 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exporter.backfill import Order
 
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
@@ -136,6 +139,21 @@ class Service:
             max_body_bytes=target.max_body_bytes,
             resolver=self._resolver,
         )
+
+
+async def backfill(settings: Settings, order: "Order") -> int:
+    """Writes the history that is wanted; gives the exit code.
+
+    Raises:
+        ConfigError: with all that is wrong.
+    """
+    from exporter.backfill import Walk  # noqa: PLC0415 - nobody else needs it
+
+    service = Service(settings, runtime=False)
+    async with service.pollers() as pollers:
+        walk = Walk(order, targets(settings), pollers, clock=service.clock)
+        service.listeners.append(walk.hear)
+        return await walk.run()
 
 
 async def serve(settings: Settings) -> None:

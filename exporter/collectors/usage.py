@@ -9,7 +9,7 @@ observed counters are there for that. The month before is asked for until it has
 import asyncio
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -228,6 +228,9 @@ def _gauges(month: str, told: str) -> tuple[Metric, ...]:
     )
 
 
+_MONTH_TO_DATE = _gauges("month_to_date", "the UTC month so far, as polled from the usage endpoint")
+
+
 class UsageCollector(Collector[Usage, Gains]):
     """See the module."""
 
@@ -237,10 +240,7 @@ class UsageCollector(Collector[Usage, Gains]):
     stale = MaxAge(intervals=3, floor=timedelta(hours=3))
     drop = MaxAge(intervals=3, floor=timedelta(hours=26))
     content_tables = (
-        Table(
-            lambda usage: usage.current.cells,
-            _gauges("month_to_date", "the UTC month so far, as polled from the usage endpoint"),
-        ),
+        Table(lambda usage: usage.current.cells, _MONTH_TO_DATE),
         Table(
             lambda usage: usage.previous.usage.cells,
             _gauges("previous_month", "the UTC month before, as polled until it has settled"),
@@ -301,6 +301,9 @@ class UsageCollector(Collector[Usage, Gains]):
         ),
     )
 
+    history_tables = (Table(lambda usage: usage.cells, _MONTH_TO_DATE),)
+    """What `fetch_day` gives, as metrics."""
+
     options: UsageOptions
 
     async def fetch(self, get: Get, *, now: datetime, last: Usage | None) -> Answer[Usage]:
@@ -320,6 +323,21 @@ class UsageCollector(Collector[Usage, Gains]):
             records=len(sifted.records),
             rejected=rejected,
             unknown_fields=unknown_fields,
+        )
+
+    async def fetch_day(self, get: Get, day: date) -> Answer[MonthUsage]:
+        """Asks for the month to date as of a day's end.
+
+        Raises:
+            ApiError: the answer cannot be had or trusted.
+        """
+        at = datetime.combine(day, time(), UTC)
+        usage, sifted = await self._ask(get, Month.of(at), until=at)
+        return Answer(
+            content=usage,
+            records=len(sifted.records),
+            rejected=sifted.rejected,
+            unknown_fields=sifted.unknown_fields,
         )
 
     def _is_due(self, previous: Previous, month: Month, now: datetime) -> bool:

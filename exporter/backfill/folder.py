@@ -1,0 +1,127 @@
+"""The folder that the files go to, one a day; whatever is in it is whole.
+
+A file's content is written elsewhere in the folder and renamed. Its time is when its day was asked
+for: a day that could still be corrected then is not settled, and is asked for again.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date, datetime
+from pathlib import Path
+from typing import Self
+
+from exporter.errors import ConfigError
+from exporter.exposition import END
+
+MANIFEST = "backfill.json"
+
+_ELSEWHERE = "choose another folder"
+
+
+class Folder:
+    """The files of one order, as a context manager that nobody else fills meanwhile.
+
+    Args:
+        path: where it is; it is made if need be.
+        manifest: what its files were made from: files of something else are not mixed with them.
+    """
+
+    def __init__(self, path: Path, manifest: Mapping[str, object]) -> None:
+        self.path = path
+        self._manifest = manifest
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise self._refusal(error.strerror, "choose a folder of yours") from None
+        try:
+            self._claim()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._lock)
+
+    def _claim(self) -> None:
+        """Makes sure that it is ours, and nobody else's at the moment.
+
+        Raises:
+            ConfigError: it is not, or cannot be written to.
+        """
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._refusal("another backfill is filling it", "wait for its end") from None
+        except OSError:
+            pass  # a file system without locks
+        try:
+            self._compare()
+            text = json.dumps(self._manifest, indent=2, sort_keys=True) + "\n"
+            self._write(MANIFEST, text.encode())
+        except OSError as error:
+            raise self._refusal(error.strerror, "choose a folder of yours") from None
+
+    def _compare(self) -> None:
+        try:
+            found = json.loads((self.path / MANIFEST).read_bytes())
+        except FileNotFoundError:
+            if any(self.path.glob("*.om")):
+                raise self._refusal("has files that are not ours", _ELSEWHERE) from None
+            return
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise self._refusal(f"{MANIFEST} is not ours", _ELSEWHERE)
+        other = [name for name, value in self._manifest.items() if found.get(name) != value]
+        if other:
+            told = f"was filled with other {' and '.join(sorted(other))}"
+            raise self._refusal(told, _ELSEWHERE)
+
+    def _refusal(self, told: str | None, mend: str) -> ConfigError:
+        return ConfigError([f"--output: {self.path}: {told}: {mend}"])
+
+    def has(self, day: date, *, settled: datetime) -> bool:
+        """Whether the day is there, whole, and was asked for when it was settled."""
+        try:
+            path = self._file(day)
+            return path.stat().st_mtime >= settled.timestamp() and path.read_bytes().endswith(END)
+        except FileNotFoundError:
+            return False
+
+    def put(self, day: date, content: bytes, *, asked: datetime) -> None:
+        """Puts a day there, whole or not at all.
+
+        Args:
+            day: which.
+            content: the file's.
+            asked: when the API was asked for it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._write(self._file(day).name, content, asked.timestamp())
+
+    def _file(self, day: date) -> Path:
+        return self.path / f"{day}.om"
+
+    def _write(self, name: str, content: bytes, seconds: float | None = None) -> None:
+        path, part = self.path / name, self.path / f".{name}.part"
+        try:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            if seconds is not None:
+                os.utime(part, (seconds, seconds))
+            part.replace(path)
+        except OSError:
+            with suppress(OSError):
+                part.unlink()  # what is left of it fills the disk
+            raise

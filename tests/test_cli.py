@@ -25,7 +25,16 @@ from exporter.simulator.faults import FAULTS
 from tests.process import EXPORTER, spawned, variables
 
 KNOWN = ", ".join([*FAULTS, "any"])
-COMMANDS = ["serve", "demo", "simulate", "check", "once", "healthcheck", "completion"]
+COMMANDS = [
+    "serve",
+    "demo",
+    "simulate",
+    "check",
+    "once",
+    "backfill",
+    "healthcheck",
+    "completion",
+]
 SECONDS = 20
 """After which something that was awaited is given up."""
 

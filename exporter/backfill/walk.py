@@ -128,9 +128,9 @@ class Walk:
         """Asks for days until one cannot be had; gives the exit code."""
         try:
             with _stoppable() as stopped:
-                for day, following in zip(days, [*days[1:], None], strict=True):
+                for day in days:
                     await self._fill_day(folder, day)
-                    ends_month = following is None or following.month != day.month
+                    ends_month = (day + DAY).day == 1 or day == days[-1]
                     self._progress.step(day, ends_month=ends_month)
         except ApiError as error:
             self._progress.say(f"{error.reason}: {error}")
@@ -188,7 +188,7 @@ class Walk:
             self._progress.say(bad)
         if self._unreadable:
             left_out = (
-                f"left out: {spans(self._unreadable)}: run the same command again to try again"
+                f"left out: {spans(self._unreadable)}: run the same command again to ask again"
             )
             self._progress.say(left_out)
         if there:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.exposition import Format, body, encode
+from exporter.exposition import Format, Stamp, body, document, encode
 from exporter.metric import Metric, Table
 
 Labels = tuple[tuple[str, str], ...]
@@ -69,6 +69,27 @@ def test_sample_lines_carry_the_account_first() -> None:
         "wlvpn_sips_total": b'wlvpn_sips_total{account="a"} 1\n',
     }
     assert expected == encode([CUPS, ALL_SIPS], MINE, "a")
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [("plain", "plain"), ('"a" \\ \n', r"\"a\" \\ \n"), ("} 1 2", "} 1 2"), ("é", "é")],
+    ids=["plain", "escaped", "like a line", "UTF-8"],
+)
+def test_a_file_carries_more_labels_and_a_time(label: str, expected: str) -> None:
+    """Behind a line's own labels and its value, whichever way it is woven; the file is whole."""
+    stamp = Stamp({"job": label, "x": "y"}, 1769903999)
+    more = f'job="{expected}",x="y"}}'
+    assert f"""\
+# HELP wlvpn_cup_fill_ratio Fill.
+# TYPE wlvpn_cup_fill_ratio gauge
+wlvpn_cup_fill_ratio{{account="a",owner="eve",room="cellar",{more} 7 1769903999
+wlvpn_cup_fill_ratio{{account="b",owner="ann",room="attic",{more} 1 1769903999
+wlvpn_cup_fill_ratio{{account="b",owner="bob",{more} 0.25 1769903999
+# EOF
+""" == document(
+        [FILL, SIPS], [encode([CUPS], YOURS, "a", stamp), encode([CUPS], MINE, "b", stamp)]
+    ).decode()
 
 
 @pytest.mark.parametrize("records", [[], [Cup("ann", "attic", None)]], ids=["none", "no value"])

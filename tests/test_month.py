@@ -79,3 +79,31 @@ def test_months_sort_by_time() -> None:
     """December comes before January."""
     months = [Month(2027, 1), Month(2026, 12), Month(2026, 2)]
     assert [Month(2026, 2), Month(2026, 12), Month(2027, 1)] == sorted(months)
+
+
+@pytest.mark.parametrize("text", ["2026-01", "2999-12", "2000-02"])
+def test_a_month_is_written_as_it_is_read(text: str) -> None:
+    """Year and month, as in a date."""
+    assert text == str(Month.parse(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026",
+        "2026-1",
+        "2026-00",
+        "2026-13",
+        "2026-01-01",
+        "1999-12",
+        "0000-01",
+        "26-01",
+        "٢٠٢٦-٠١",  # noqa: RUF001 - other digits than ours
+        " 2026-01",
+    ],
+)
+def test_what_is_no_month_is_refused(text: str) -> None:
+    """Nor is one of another millennium."""
+    with pytest.raises(ValueError, match="not a month: write one such as 2026-01"):
+        Month.parse(text)

@@ -81,7 +81,7 @@ class Folder:
             raise self._refusal(f"{MANIFEST} is not ours", _ELSEWHERE)
         other = [name for name, value in self._manifest.items() if found.get(name) != value]
         if other:
-            told = f"was filled with other {' and '.join(sorted(other))}"
+            told = f"was filled with other {', '.join(sorted(other))}"
             raise self._refusal(told, _ELSEWHERE)
 
     def _refusal(self, told: str | None, mend: str) -> ConfigError:

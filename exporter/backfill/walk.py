@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import TextIO
 
 from exporter.backfill.advice import advise
@@ -14,6 +14,7 @@ from exporter.backfill.history import History
 from exporter.backfill.order import DAY, Order, spans
 from exporter.backfill.progress import Progress
 from exporter.clock import Clock
+from exporter.collectors.usage import UsageCollector
 from exporter.config import Target
 from exporter.errors import (
     ApiError,
@@ -33,7 +34,7 @@ MOST_UNREADABLE = 3
 """After so many unreadable days in a row, all of them are taken to be."""
 
 _GO_ON = "run the same command again to go on"
-_SECOND = timedelta(seconds=1)
+_METRICS = [metric for table in UsageCollector.history_tables for metric in table.metrics]
 
 
 class Walk:
@@ -150,20 +151,20 @@ class Walk:
     async def _fill_day(self, folder: Folder, day: date) -> None:
         """Asks for a day, and puts it there if it can be read."""
         asked = self._clock.now()
-        end = datetime.combine(day + DAY, time(), UTC)
+        try:
+            blocks = [await self._blocks(history, day) for history in self._histories]
+        except SchemaError as error:
+            self._pass_over(day, error)
+        else:
+            folder.put(day, document(_METRICS, blocks), asked=asked)
+
+    async def _blocks(self, history: History, day: date) -> Mapping[str, bytes]:
+        """Asks for an account's part of a day, and encodes it."""
+        usage = await history.until(day)
         # The day's last second: a second later would be the next day, and maybe the next month.
-        stamp = Stamp(self._order.labels, int((end - _SECOND).timestamp()))
-        blocks = []
-        for history in self._histories:
-            try:
-                usage = await history.until(day)
-            except SchemaError as error:
-                self._pass_over(day, error)
-                return
-            tables = history.collector.history_tables
-            blocks.append(encode(tables, usage, history.account, stamp))
-        metrics = [metric for table in tables for metric in table.metrics]
-        folder.put(day, document(metrics, blocks), asked=asked)
+        at = datetime.combine(day, time(23, 59, 59), UTC)
+        stamp = Stamp(self._order.labels, int(at.timestamp()))
+        return encode(UsageCollector.history_tables, usage, history.account, stamp)
 
     def _pass_over(self, day: date, error: SchemaError) -> None:
         """Leaves out a day that the API tells wrongly, so that the others can be had.
@@ -175,7 +176,7 @@ class Walk:
         last = {day - DAY * n for n in range(MOST_UNREADABLE)}
         if last <= self._unreadable.keys():
             raise error
-        self._progress.say(f"{day} is left out: {error.reason}: {error}")
+        self._progress.say(f"left out: {error.reason}: {error}")
 
     def _conclude(self, days: Sequence[date], now: datetime) -> None:
         """Sums up, and tells what to do with the files."""

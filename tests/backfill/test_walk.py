@@ -218,9 +218,9 @@ async def test_an_unreadable_day_does_not_hide_the_others(
     there = names("2026-01-01", "2026-02-28") - names("2026-01-05", "2026-01-06")
     assert 1 == first.code
     assert there - {"2026-02-28.om"} | MANIFEST == content(tmp_path).keys()
-    [told] = [line for line in first.lines if line.startswith("left out: ")]
     days_told = "2026-01-05 to 2026-01-06, 2026-02-28"
-    assert f"left out: {days_told}: run the same command again to ask again" == told
+    assert f"left out: {days_told}: run the same command again to ask again" == first.lines[-1]
+    assert first.lines[0].startswith("left out: schema: default 2026-01-05: ")
     assert "# 56 days: 2026-01-01 to 2026-01-04, 2026-01-07 to 2026-02-27." in first.out
     simulator.rewrite = None
     assert 0 == (await backfill(configure(), clock, tmp_path)).code

@@ -36,7 +36,9 @@ _LABELS = """\
 Every series of a collector carries `account`, the account's name. A label that has no value is left
 out, such as `country_code` where `collectors.usage.detail` is `pop`. Country codes are the
 platform's own (`UK`). `country` is where a server stands, `country_code` what the usage endpoint
-counts by: join the two resources on `pop`."""
+counts by: join the two resources on `pop`. A gauge histogram is scraped as `_bucket` with `le`,
+`_gcount` and `_gsum`, in both formats; `histogram_quantile()` takes the buckets as they are, not a
+`rate()` of them."""
 
 _RUNTIME = """\
 Beside them stand prometheus-client's own `process_*` (CPU, memory, open files), `python_gc_*` and
@@ -51,7 +53,8 @@ The last accepted reading is served while polls fail. At the first age it is sta
 `wlvpn_data_stale` is 1, and nobody should be paged by what it says. At the second age it is
 dropped: its series end, as if the servers were not there. Nothing is ever replaced by NaN or by a
 guess, samples carry no timestamps of their own, and the page itself is always answered. A usage
-reading is dropped as well when its UTC month ends; counters stay for the life of the process.
+reading is dropped as well when its UTC month ends, a usage report when its UTC day does; counters
+stay for the life of the process.
 `wlvpn_data_ttl_seconds` tells the second age, `wlvpn_last_success_timestamp_seconds` since when a
 reading has aged."""
 
@@ -189,7 +192,8 @@ def _ages(collector: type[Collector[Any, Any]]) -> Cells:
 
 
 def _age(age: MaxAge) -> str:
-    return f"{age.intervals} intervals, at least {format_duration(age.floor)}"
+    floor = f", at least {format_duration(age.floor)}" if age.floor else ""
+    return f"{age.intervals} intervals{floor}"
 
 
 def _configuration() -> str:

@@ -1,19 +1,20 @@
 """Records x metrics -> the bytes that Prometheus reads; nothing else escapes or formats a number.
 
 Formats: "Exposition formats" in the Prometheus documentation (text 0.0.4) and the OpenMetrics 1.0.0
-specification. Sample lines are the same in both; only a counter's HELP and TYPE lines differ.
+specification. Sample lines are the same in both. HELP and TYPE lines differ for a counter, and for
+a gauge histogram, which text 0.0.4 does not know: there it is three families.
 """
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BytesIO
-from itertools import repeat
+from itertools import accumulate, repeat
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
-from exporter.metric import Metric, Table
+from exporter.metric import Distribution, Metric, Table
 
 Format = Literal["text", "openmetrics"]
 
@@ -28,6 +29,8 @@ END = b"# EOF\n"
 _GZIP_WINDOW = 31  # zlib's way to say: 32 KiB window, gzip header and trailer
 _GZIP_LEVEL = 3
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_GAUGE_HISTOGRAM = ("_bucket", "_gcount", "_gsum")
+_PLAIN_LIMIT = 1e6  # from here on Prometheus writes a bucket's bound with an exponent
 _STEP = 200  # records in one go, during which no other thread of Python's gets its turn
 
 
@@ -59,12 +62,13 @@ def encode(
     """Encodes what a collector knows into sample lines.
 
     Returns:
-        The lines of each family by its name; a family without samples is left out.
+        The lines of each family by the name that they begin with; a family without samples is left
+        out.
     """
     blocks = {}
     for table in tables:
-        records = list(table.records(known))
-        for metric in table.metrics:
+        found = list(table.records(known))
+        for metric, records in _plain(table.metrics, found):
             steps = range(0, len(records), _STEP)
             block = BytesIO()  # unlike a join, it does not need twice the room
             block.writelines(
@@ -75,9 +79,48 @@ def encode(
     return blocks
 
 
+class _Bucket(NamedTuple):
+    """A bucket's line."""
+
+    le: str
+    values: int
+
+
+def _plain(
+    metrics: Iterable[Metric], records: Sequence[Any]
+) -> Iterator[tuple[Metric, Sequence[Any]]]:
+    """Takes gauge histograms apart, into what has one number a record."""
+    for metric in metrics:
+        if metric.kind != "gaugehistogram":
+            yield metric, records
+            continue
+        found = [d for d in map(metric.value, records) if isinstance(d, Distribution)]
+        bucket, count, total = (
+            replace(metric, name=metric.name + suffix, kind="gauge") for suffix in _GAUGE_HISTOGRAM
+        )
+        labels = (*metric.labels, "le")
+        rows = [row for distribution in found for row in _buckets(distribution)]
+        yield replace(bucket, labels=labels, value=attrgetter("values")), rows
+        yield replace(count, value=lambda distribution: sum(distribution.counts)), found
+        yield replace(total, value=attrgetter("total")), found
+
+
+def _buckets(distribution: Distribution) -> Iterable[_Bucket]:
+    bounds = [*map(_bound, distribution.bounds), "+Inf"]
+    return map(_Bucket, bounds, accumulate(distribution.counts))
+
+
+def _bound(value: float) -> str:
+    """Writes a bound as Prometheus 3 would rewrite it, and 2 keeps it: one series in both."""
+    if value < _PLAIN_LIMIT:
+        return repr(float(value))
+    mantissa, _, exponent = f"{value:.15e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
+
+
 def _lines(metric: Metric, records: Sequence[Any], account: str, stamp: Stamp) -> bytes:
     """Weaves columns into lines: Python's own loop over records would take three times as long."""
-    values = list(map(metric.value, records))
+    values = cast(list[float | None], list(map(metric.value, records)))
     if None in values:
         records = [each for each, value in zip(records, values, strict=True) if value is not None]
         values = [value for value in values if value is not None]
@@ -141,7 +184,7 @@ class Body:
 
 def body(metrics: Iterable[Metric], blocks: Sequence[Mapping[str, bytes]], form: Format) -> Body:
     """Joins the blocks of all accounts, family by family in the order of `metrics`."""
-    parts = _families(metrics, blocks, form)
+    parts = _parts(metrics, blocks, form)
     compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
     deflated = [*map(compressor.compress, parts), compressor.flush(zlib.Z_SYNC_FLUSH)]
     return Body(parts, b"".join(deflated), compressor)
@@ -149,18 +192,34 @@ def body(metrics: Iterable[Metric], blocks: Sequence[Mapping[str, bytes]], form:
 
 def document(metrics: Iterable[Metric], blocks: Sequence[Mapping[str, bytes]]) -> bytes:
     """Joins the blocks of all accounts to a whole OpenMetrics file."""
-    return b"".join([*_families(metrics, blocks, "openmetrics"), END])
+    return b"".join([*_parts(metrics, blocks, "openmetrics"), END])
 
 
-def _families(
+def _parts(
     metrics: Iterable[Metric], blocks: Sequence[Mapping[str, bytes]], form: Format
 ) -> list[bytes]:
     parts = []
     for metric in metrics:
-        lines = [block[metric.name] for block in blocks if metric.name in block]
-        if lines:
-            parts += [_header(metric, form), *lines]
+        for family, names in _families(metric, form):
+            lines = [block[name] for block in blocks for name in names if name in block]
+            if lines:
+                parts += [_header(family, form), *lines]
     return parts
+
+
+def _families(metric: Metric, form: Format) -> Iterator[tuple[Metric, Sequence[str]]]:
+    """The families that a metric is in a format, and what their lines begin with, in order."""
+    if metric.kind != "gaugehistogram":
+        yield metric, (metric.name,)
+        return
+    bucket, *others = names = [metric.name + suffix for suffix in _GAUGE_HISTOGRAM]
+    if form == "openmetrics":
+        yield metric, names
+        return
+    # Prometheus' own library writes it so: nothing but a histogram may have buckets.
+    yield replace(metric, kind="histogram"), (bucket,)
+    for name in others:
+        yield replace(metric, name=name, kind="gauge"), (name,)
 
 
 def _header(metric: Metric, form: Format) -> bytes:

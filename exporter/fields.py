@@ -47,6 +47,19 @@ def mapping(value: object, path: str) -> dict[str, object]:
     raise SchemaError(f"{path}: expected an object, got {_kind(value)}")
 
 
+def items(value: object, path: str) -> list[object]:
+    """Reads a list; one with gaps is an object in the API's PHP, and its names mean nothing.
+
+    Raises:
+        SchemaError: it is something else.
+    """
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        return list(value.values())
+    raise SchemaError(f"{path}: expected a list, got {_kind(value)}")
+
+
 def member(parent: Mapping[str, object], key: str) -> object:
     """Reads a required member.
 

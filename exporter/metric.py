@@ -6,13 +6,27 @@ Naming rules: "Metric and label naming" and "Writing exporters" in the Prometheu
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-Kind = Literal["gauge", "counter", "histogram"]
+Kind = Literal["gauge", "counter", "histogram", "gaugehistogram"]
 
 _NAME = re.compile(r"wlvpn_[a-z]+(_[a-z]+)*")
 _LABEL = re.compile(r"[a-z]+(_[a-z]+)*")
 _TARGET_LABELS = {"instance", "job", "region", "service", "cluster", "env"}
+
+
+class Distribution(NamedTuple):
+    """How values lie now: the sample of a gauge histogram, which may fall as well as rise.
+
+    Attributes:
+        bounds: the buckets' upper ends, rising; one more without an end follows them.
+        counts: values in each bucket alone, so one more than bounds.
+        total: the sum of all values.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +38,8 @@ class Metric:
         kind: its type.
         help: one sentence in the API's terms.
         labels: label names; a domain metric's `account` comes first and is stamped by the encoder.
-        value: reads a domain metric's sample from a record; None where the record has none.
+        value: reads a domain metric's sample from a record, a Distribution for a gauge histogram;
+            None where the record has none.
 
     Raises:
         ValueError: a name or label breaks the naming rules.
@@ -34,7 +49,7 @@ class Metric:
     kind: Kind
     help: str
     labels: tuple[str, ...]
-    value: Callable[[Any], float | None] = lambda _: None
+    value: Callable[[Any], float | Distribution | None] = lambda _: None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -43,6 +58,8 @@ class Metric:
             raise ValueError(f"{self.name}: counters, and only they, end in _total")
         if not self.help.endswith("."):
             raise ValueError(f"{self.name}: HELP is a sentence")
+        if self.kind == "gaugehistogram" and self.labels != ("account",):
+            raise ValueError(f"{self.name}: a gauge histogram has one label, account")
         for label in self.labels:
             if not _LABEL.fullmatch(label) or label in _TARGET_LABELS:
                 raise ValueError(f"{self.name}: {label!r} cannot be a label of ours")

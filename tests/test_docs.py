@@ -25,6 +25,10 @@ PAGES = sorted(
     for page in ROOT.rglob("*.md")
     if not any(part.startswith(".") for part in page.relative_to(ROOT).parts)
 )
+SUFFIXES = {
+    "histogram": ("_bucket", "_count", "_sum"),
+    "gaugehistogram": ("_bucket", "_gcount", "_gsum"),
+}
 METRIC_NAMES = {m.name for collector in ALL for m in collector.metrics()} | {
     metric.name for metric in METRICS
 }
@@ -136,9 +140,8 @@ def test_metrics_exist(page: Path) -> None:
     named = set(re.findall(r"\bwlvpn_[a-z_]*[a-z]\b", read(page))) - {KEY_FILE}
     known = METRIC_NAMES | {
         metric.name + suffix
-        for metric in METRICS
-        if metric.kind == "histogram"
-        for suffix in ("_bucket", "_count", "_sum")
+        for metric in (*METRICS, *(m for collector in ALL for m in collector.metrics()))
+        for suffix in SUFFIXES.get(metric.kind, ())
     }
     assert set() == named - known - MADE_UP
 

@@ -29,6 +29,12 @@ CONTRACT = [
     ("wlvpn_usage_observed_bytes_total", "counter", USAGE_LABELS),
     ("wlvpn_usage_observed_connections_total", "counter", USAGE_LABELS),
     ("wlvpn_usage_corrections_total", "counter", ("account",)),
+    ("wlvpn_plan_info", "gauge", ("account", "plan_code", "name", "kind")),
+    ("wlvpn_accounts", "gauge", ("account", "status", "group")),
+    ("wlvpn_accounts_throttled", "gauge", ("account",)),
+    ("wlvpn_customer_day_bytes", "gaugehistogram", ("account",)),
+    ("wlvpn_customer_day_connections", "gaugehistogram", ("account",)),
+    ("wlvpn_customers_reported", "gauge", ("account",)),
 ]
 
 
@@ -97,6 +103,12 @@ def test_another_name_is_refused(name: str) -> None:
 def test_total_is_a_counters_ending(name: str, kind: Kind) -> None:
     """A counter has the suffix, and nothing else has."""
     assert f"{name}: counters, and only they, end in _total" == problem(name, kind)
+
+
+def test_a_gauge_histogram_has_one_series_an_account() -> None:
+    """Otherwise the lines of several would be mixed within a block."""
+    expected = "wlvpn_servers: a gauge histogram has one label, account"
+    assert expected == problem(kind="gaugehistogram", labels=("account", "pop"))
 
 
 @pytest.mark.parametrize("told", ["", "Servers", "Servers!"], ids=repr)

@@ -69,6 +69,15 @@ class Options(BaseModel):
         return interval
 
 
+class OptInOptions(Options):
+    """What a user may set for a collector that is off by default."""
+
+    enabled: bool = Field(default=False, description="Whether this collector polls at all.")
+    interval: Duration = Field(
+        default=timedelta(hours=1), description="Time from one poll to the next, 15s to 1d."
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaxAge:
     """How old a reading may grow: the larger of some intervals and a fixed time."""

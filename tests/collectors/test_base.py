@@ -252,4 +252,5 @@ def test_collectors_do_not_share_names() -> None:
     """Each has its own name, and no two export one metric."""
     collectors = [collector.name for collector in ALL]
     metrics = [metric.name for collector in ALL for metric in collector.metrics()]
-    assert (["servers", "usage"], len(metrics)) == (collectors, len(set(metrics)))
+    expected = ["servers", "usage", "plans", "accounts", "usage_report"]
+    assert (expected, len(metrics)) == (collectors, len(set(metrics)))

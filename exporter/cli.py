@@ -96,7 +96,7 @@ def _serve(found: argparse.Namespace) -> int:
 def _demo(found: argparse.Namespace) -> int:
     from exporter import demo  # noqa: PLC0415 - as above
 
-    chosen = {name: getattr(found, name) for name in ("servers", "seed", "faults")}
+    chosen = {name: getattr(found, name) for name in ("servers", "customers", "seed", "faults")}
     asyncio.run(demo.run_demo(_flags(found), **chosen))
     return 0
 
@@ -227,6 +227,7 @@ def parsers() -> tuple[Parser, Mapping[str, Parser]]:
     simulate = add("simulate", "Run the simulated API alone.", without=everything)
     for command in (demo, simulate):
         command.add_argument("--servers", type=int, default=3500, help="Servers of the fleet.")
+        command.add_argument("--customers", type=int, default=2000, help="Customers' accounts.")
         command.add_argument("--seed", type=int, default=1, help="Another seed, another fleet.")
     demo.add_argument(
         "--faults",

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from pydantic import BaseModel
+
 from exporter import PROGRAM, process
 from exporter.address import parse_address, reason_of
 from exporter.config import load_logging
@@ -17,13 +19,14 @@ _FAULTS = "*:any:probability=0.2"
 
 
 async def run_demo(
-    flags: Mapping[str, str], *, servers: int, seed: int, faults: bool = False
+    flags: Mapping[str, str], *, servers: int, customers: int, seed: int, faults: bool = False
 ) -> None:
     """Serves a simulated fleet until SIGTERM or SIGINT.
 
     Args:
         flags: options of the exporter by name.
         servers: size of the fleet.
+        customers: how many there are.
         seed: another seed, another fleet.
         faults: whether one answer in five goes wrong.
 
@@ -32,11 +35,14 @@ async def run_demo(
     """
     stop = stop_signal()
     rules = [Rule.parse(_FAULTS)] if faults else []
-    async with Simulator(_world(servers, seed), rules=rules) as simulator:
+    async with Simulator(_world(servers, customers, seed), rules=rules) as simulator:
         key = str(simulator.key)
         settings = load_logging({**flags, "base_url": simulator.url, "api_key": key})
         # Whatever else is configured, a demo asks nobody but the simulator.
-        settings = settings.model_copy(update={"accounts": {}, "proxy_url": None})
+        collectors = _all_on(settings.collectors)
+        settings = settings.model_copy(
+            update={"accounts": {}, "proxy_url": None, "collectors": collectors}
+        )
         process.settle()
         async with Service(settings).serving() as urls:
             _say(f"{PROGRAM} demo: {servers} simulated servers, no key needed")
@@ -61,7 +67,7 @@ async def run_simulator(found: argparse.Namespace) -> None:
     stop = stop_signal()
     host, port = _read("--listen-address", lambda: parse_address(found.listen_address))
     simulator = Simulator(
-        _world(found.servers, found.seed),
+        _world(found.servers, found.customers, found.seed),
         _read("--start or --speed", lambda: Clock(found.start, found.speed)),
         key=found.key,
         rules=_read("--fault", lambda: [Rule.parse(text) for text in found.fault]),
@@ -79,8 +85,17 @@ async def run_simulator(found: argparse.Namespace) -> None:
         await simulator.stop()
 
 
-def _world(servers: int, seed: int) -> World:
-    return _read("--servers", lambda: World(seed=seed, servers=servers))
+def _world(servers: int, customers: int, seed: int) -> World:
+    _read("--customers", lambda: World(servers=0, customers=customers))
+    return _read("--servers", lambda: World(seed=seed, servers=servers, customers=customers))
+
+
+def _all_on(collectors: BaseModel) -> BaseModel:
+    """Turns on what nobody turned off: a demo shows everything."""
+    found = {name: getattr(collectors, name) for name in type(collectors).model_fields}
+    unsaid = [name for name, own in found.items() if "enabled" not in own.model_fields_set]
+    on = {name: found[name].model_copy(update={"enabled": True}) for name in unsaid}
+    return collectors.model_copy(update=on)
 
 
 def _read(flag: str, make: Callable[[], T]) -> T:

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from exporter import __version__
 from exporter.cli import main
+from exporter.collectors import ALL
 from exporter.simulator import Rule, Simulator, World
 from exporter.simulator.app import Payload
 from exporter.simulator.faults import FAULTS
@@ -161,6 +162,7 @@ def samples(page: str, name: str) -> dict[str, float]:
             "argument --servers: invalid int value: 'x': see `wlvpn-exporter demo --help`",
         ),
         (["demo", "--servers=-1"], "--servers: servers must be 0 to 50000, got -1"),
+        (["demo", "--customers=-1"], "--customers: customers must be 0 to 1000000, got -1"),
         (
             ["simulate", "--fault", "servers:explode"],
             f"--fault: rule 'servers:explode': fault 'explode' is not one of {KNOWN}",
@@ -617,19 +619,29 @@ async def test_simulate_speaks_the_api() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_demo_shows_a_fleet(number: signal.Signals) -> None:
-    """The demo needs no key, prints where to look, serves, and stops when told."""
+    """The demo needs no key, shows everything, tells where to look, and stops when told."""
+    names = sorted(kind.name for kind in ALL)
     async with running("demo", "--servers=50", "--web.listen-address=127.0.0.1:0") as command:
         metrics = await command.read_until(r"^  metrics    (http://\S+/metrics)$", "stdout")
         status = await command.read_until(r"^  status     (http://\S+/)$", "stdout")
         await command.read_until("^Stop with Ctrl-C", "stdout")
-        for name in ("servers", "usage"):
-            await command.read_until(rf'msg="first reading" account=default collector={name}')
+        for _ in names:
+            await command.read_until('msg="first reading" account=default ')
         _, page = await fetch(metrics[1])
         capacity = [line for line in page.splitlines() if line.startswith("wlvpn_server_info{")]
-        assert (50, {"servers": 1.0, "usage": 1.0}) == (len(capacity), samples(page, "wlvpn_up"))
+        assert (50, dict.fromkeys(names, 1.0)) == (len(capacity), samples(page, "wlvpn_up"))
         assert 200 == (await fetch(status[1]))[0]
         command.signal(number)
         assert 0 == await command.end(5)
+
+
+async def test_demo_leaves_off_what_was_turned_off() -> None:
+    """Its wish to show everything gives way to ours."""
+    words = ["--servers=5", "--collectors.plans.enabled=false", "--log.level=debug"]
+    async with running("demo", *words, "--web.listen-address=127.0.0.1:0") as command:
+        found = await command.read_until(r"^  metrics    (http://\S+/metrics)$", "stdout")
+        _, page = await fetch(found[1])
+    assert {kind.name for kind in ALL} - {"plans"} == samples(page, "wlvpn_polls_total").keys()
 
 
 @pytest.mark.parametrize("prefix", ["WLVPN_", "WLVPN_ACCOUNTS__REAL__"], ids=["key", "account"])
@@ -639,8 +651,8 @@ async def test_demo_polls_nobody_else(prefix: str, env: Variables, simulator: Si
     address = {"WLVPN_WEB__LISTEN_ADDRESS": env["WLVPN_WEB__LISTEN_ADDRESS"]}
     async with running("demo", "--servers=5", env=real | address) as command:
         found = await command.read_until(r"^  metrics    (http://\S+/metrics)$", "stdout")
-        for name in ("servers", "usage"):
-            await command.read_until(f"first reading.* account=default collector={name}")
+        for _ in ALL:
+            await command.read_until('msg="first reading" account=default ')
         _, page = await fetch(found[1])
     assert {"default"} == set(re.findall('account="(.*?)"', page))
     assert [] == list(simulator.requests)

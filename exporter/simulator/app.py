@@ -1,7 +1,8 @@
 """The simulated API on a real port: its dialect, its errors and, by rule, its faults.
 
 Source of the dialect: the White Label VPN API documentation, sections "Authentication",
-"Errors", "Servers" and "Metrics". It keeps a record of what it was asked and what it said.
+"Errors", "Accounts", "Plans", "Servers" and "Metrics". It keeps a record of what it was asked and
+what it said.
 """
 
 import asyncio
@@ -25,12 +26,32 @@ from exporter.simulator.line import Line, Strike
 from exporter.simulator.reply import Reply, failure
 from exporter.simulator.world import World
 
-__all__ = ["SERVERS", "USAGE", "Answer", "Payload", "Request", "Sent", "Simulator"]
+__all__ = [
+    "ACCOUNTS",
+    "PLANS",
+    "SERVERS",
+    "USAGE",
+    "USAGE_REPORT",
+    "Answer",
+    "Payload",
+    "Request",
+    "Sent",
+    "Simulator",
+]
 
 SERVERS = "/v2/servers"
 USAGE = "/v2/metrics/usage/pop_and_country/"
+PLANS = "/v2/plans"
+ACCOUNTS = "/v2/customers/paged/"
+USAGE_REPORT = "/v2/customers/usage-report/"
 
-_ENDPOINTS = {SERVERS: "servers", USAGE: "usage"}
+_ENDPOINTS = {
+    SERVERS: "servers",
+    USAGE: "usage",
+    PLANS: "plans",
+    ACCOUNTS: "accounts",
+    USAGE_REPORT: "usage_report",
+}
 _GRACE_SECONDS = 0.2  # for an answer under way when stopping; aiohttp may spend it twice
 
 
@@ -63,7 +84,7 @@ class Sent:
 
     request: Request
     endpoint: str
-    """`servers`, `usage`, or empty for all else."""
+    """`servers`, `usage`, `plans`, `accounts`, `usage_report`, or empty for all else."""
     status: int
     """0: there will be no final one, as with a hang."""
     content_type: str
@@ -77,7 +98,7 @@ class Simulator:
     Attributes:
         world, clock: what it tells, and as of when.
         key: the API key it accepts, or several; may be changed while it runs.
-        rewrite: gets an endpoint (`servers`, `usage`) and its honest payload, gives back the
+        rewrite: gets an endpoint (`servers`, `usage`, ...) and its honest payload, gives back the
             payload to send.
         witness: is told every reply about to be sent, a faulty one with its true bytes.
         requests: the last requests, in the order they arrived.
@@ -257,9 +278,8 @@ class Simulator:
             return failure(404)
         if not request.authorized:
             return failure(401)
-        tell = dialect.servers if endpoint == "servers" else dialect.usage
         try:
-            payload = tell(self.world, request.query, request.at)
+            payload = dialect.TELL[endpoint](self.world, request.query, request.at)
         except ValueError as error:
             return failure(400, str(error))
         return Reply(200, self.rewrite(endpoint, payload) if self.rewrite else payload)
@@ -285,5 +305,8 @@ def _index() -> Reply:
     endpoints = [
         f"{SERVERS}?country=FR,US",
         f"{USAGE}?start_date=YYYY-MM-DD&end_date=YYYY-MM-DD",
+        PLANS,
+        f"{ACCOUNTS}?page=1&page_size=100&open_date=YYYY-MM-DD",
+        f"{USAGE_REPORT}?start_date=YYYY-MM-DD&max_results=5000&cust_id_offset=0",
     ]
     return Reply(200, {"name": "simulator of the White Label VPN API", "endpoints": endpoints})

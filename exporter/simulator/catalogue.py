@@ -260,8 +260,8 @@ def map_shape(reply: Reply, value: str) -> Reply:
 
 
 def gone(reply: Reply, _value: str) -> Reply:
-    """Tell that there are no records: an empty map."""
-    return payload.put_map(reply, {})
+    """Tell that there are no records: an empty map, or list."""
+    return payload.empty(reply)
 
 
 def shrink(reply: Reply, _value: str) -> Reply:

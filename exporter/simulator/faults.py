@@ -17,7 +17,7 @@ __all__ = ["ENDPOINTS", "FAULTS", "LINE_FAULTS", "Roster", "Rule", "describe"]
 
 ANY = "any"
 LINE = "line"
-ENDPOINTS = ("servers", "usage", "*", LINE)
+ENDPOINTS = ("servers", "usage", "plans", "accounts", "usage_report", "*", LINE)
 
 _OPTIONS = ("count", "probability", "retry_after")
 # Dates, URLs and JSON have colons, too: only one before an option separates.
@@ -183,7 +183,7 @@ def describe() -> str:
     width = max(len(usage) for usage, _ in honest + line)
     return "\n".join(
         [
-            "faults of the endpoints servers, usage and * (both):",
+            "faults of the endpoints servers, usage, plans, accounts, usage_report and * (all):",
             *(f"  {usage:{width}}  {told}" for usage, told in honest),
             "",
             *_choices(),

@@ -13,9 +13,15 @@ from typing import Any
 
 from exporter.simulator.reply import Reply
 
-NUMBERS = ("capacity", "bandwidth", "connections", "customers")
+NUMBERS = (
+    *("capacity", "bandwidth", "connections", "customers"),
+    *("interval_days", "bandwidth_mb", "acct_status_id", "user_throttled"),
+)
 
-_DEPTHS = {"server": 1, "data": 2}  # how many names lead to a record
+# How many names lead to a record; in a list its place stands for a name.
+_DEPTHS = {"server": 1, "data": 2, "plans": 1, "customers": 1}
+_TEXTS = ("city", "country", "plan_code", "name", "cust_user_id", "acct_group_id")
+_KEYS = ("plan_code", "cust_id")  # what a list tells its records apart by
 _MARK = "@@here@@"  # stands in the JSON until the true bytes take its place
 _SAMPLE = (
     'x"} 1\nwlvpn_up{account="default",collector="servers"} 0\n'
@@ -73,6 +79,8 @@ def put_map(reply: Reply, value: object, *, missing: bool = False) -> Reply:
     if payload is None or name is None:
         return reply
     rest = {other: it for other, it in payload.items() if other != name}
+    if "result_count" in rest and isinstance(value, list):
+        rest["result_count"] = len(value)
     return replace(reply, payload=rest if missing else {**rest, name: value})
 
 
@@ -90,10 +98,15 @@ def put_label(reply: Reply, label: object) -> Reply:
 
 
 def put_bytes(reply: Reply, text: bytes) -> Reply:
-    """Put raw bytes into the first server's city, or into the name of the first POP."""
+    """Put raw bytes into the first record's city or name, or into the name of the first POP."""
     if _map_name(_answer(reply)) == "data":
         return _spell(_rename(reply, _MARK, pop_alone=True), b'"' + text + b'"')
-    marked = _edit_records(reply, lambda record: {**record, "city": _MARK})
+
+    def marking(record: Record) -> Record:
+        first = next((name for name in (*_TEXTS, *_KEYS) if name in record), "city")
+        return {**record, first: _MARK}
+
+    marked = _edit_records(reply, marking)
     return _spell(marked, b'"' + text + b'"')
 
 
@@ -104,6 +117,8 @@ def duplicate(reply: Reply) -> Reply:
         return reply
     *path, name = min(records)
     twin = _renumber(records[(*path, name)], _differ)
+    if _is_list(reply):
+        return _with_records(reply, {**records, ("again",): twin})
     marked = _with_records(reply, {**records, (*path, _MARK): twin})
     return _spell(marked, json.dumps(name).encode())
 
@@ -122,7 +137,15 @@ def multiply(reply: Reply, count: int) -> Reply:
         return reply
     path = min(records)
     paths = ((f"many-{number:06}.wlvpn.com", *path[1:]) for number in range(count))
-    return _with_records(reply, dict.fromkeys(paths, records[path]))
+    first = records[path]
+    if _is_list(reply):
+        return _with_records(reply, {p: _rekey(first, n) for n, p in enumerate(paths, start=1)})
+    return _with_records(reply, dict.fromkeys(paths, first))
+
+
+def empty(reply: Reply) -> Reply:
+    """Tell no records."""
+    return put_map(reply, [] if _is_list(reply) else {})
 
 
 def correct(reply: Reply, factor: float) -> Reply:
@@ -177,7 +200,19 @@ def _records(reply: Reply) -> dict[tuple[str, ...], Record]:
     name = _map_name(payload)
     if payload is None or name is None:
         return {}
-    return dict(_walk(payload[name], _DEPTHS[name]))
+    return dict(_walk(_named(payload[name]), _DEPTHS[name]))
+
+
+def _named(node: object) -> object:
+    """Give a list's records names, in its order."""
+    if isinstance(node, list):
+        return {f"{place:07}": record for place, record in enumerate(node)}
+    return node
+
+
+def _is_list(reply: Reply) -> bool:
+    """Whether the honest payload is a list, and not PHP's empty map."""
+    return _map_name(_answer(reply)) in ("plans", "customers")
 
 
 def _walk(node: object, depth: int) -> list[tuple[tuple[str, ...], Record]]:
@@ -199,7 +234,7 @@ def _with_records(reply: Reply, records: Mapping[tuple[str, ...], object]) -> Re
         for name in path[:-1]:
             node = node.setdefault(name, {})
         node[path[-1]] = record
-    return put_map(reply, tree)
+    return put_map(reply, list(tree.values()) if _is_list(reply) else tree)
 
 
 def _edit_records(reply: Reply, edit: Edit, *, every: bool = False) -> Reply:
@@ -227,8 +262,16 @@ def _renumber(record: Record, change: Callable[[Any], object]) -> Record:
 
 
 def _relabel(record: Record, label: object) -> Record:
-    return {name: label if name in ("city", "country") else value for name, value in record.items()}
+    return {name: label if name in _TEXTS else value for name, value in record.items()}
 
 
-def _differ(number: str | int) -> int:
+def _rekey(record: Record, number: int) -> Record:
+    return {name: number if name == "cust_id" else value for name, value in record.items()} | (
+        {"plan_code": f"many-{number:06}"} if "plan_code" in record else {}
+    )
+
+
+def _differ(number: str | int | None) -> int | None:
+    if number is None:
+        return None
     return int(number) - 1 if int(number) else 1

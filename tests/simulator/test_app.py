@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from exporter.simulator import Clock, Simulator, World
-from exporter.simulator.app import SERVERS, USAGE, Payload
+from exporter.simulator.app import ACCOUNTS, PLANS, SERVERS, USAGE, USAGE_REPORT, Payload
 
 JULY = {"start_date": "2026-07-01", "end_date": "2026-07-31"}
 
@@ -207,7 +207,8 @@ async def test_introduces_itself(stranger: aiohttp.ClientSession) -> None:
     """The index page says what this is, without a key."""
     payload = await told(stranger, "/")
     assert "simulator" in payload["name"]
-    assert [endpoint.split("?")[0] for endpoint in payload["endpoints"]] == [SERVERS, USAGE]
+    expected = [SERVERS, USAGE, PLANS, ACCOUNTS, USAGE_REPORT]
+    assert [endpoint.split("?")[0] for endpoint in payload["endpoints"]] == expected
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,10 @@ def test_reads_rules(text: str, expected: Rule) -> None:
     [
         ("", "write ENDPOINT:FAULT"),
         ("servers", "write ENDPOINT:FAULT"),
-        ("plans:hang", "endpoint 'plans' is not one of servers, usage, *, line"),
+        (
+            "plan:hang",
+            "endpoint 'plan' is not one of servers, usage, plans, accounts, usage_report, *, line",
+        ),
         ("servers:explode", "fault 'explode' is not one of latency, status"),
         ("servers:status", "status needs a code of 200 to 599, as in status=503"),
         ("servers:status=99", "status needs a code of 200 to 599, as in status=503"),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BytesIO
-from itertools import accumulate, repeat
+from itertools import accumulate, repeat, starmap
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, cast
 
@@ -107,7 +107,7 @@ def _plain(
 
 def _buckets(distribution: Distribution) -> Iterable[_Bucket]:
     bounds = [*map(_bound, distribution.bounds), "+Inf"]
-    return map(_Bucket, bounds, accumulate(distribution.counts))
+    return starmap(_Bucket, zip(bounds, accumulate(distribution.counts), strict=True))
 
 
 def _bound(value: float) -> str:

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.exposition import Format, Stamp, body, document, encode
-from exporter.metric import Metric, Table
+from exporter.metric import Distribution, Metric, Table
 
 Labels = tuple[tuple[str, str], ...]
 Samples = dict[tuple[str, Labels], float]
@@ -234,3 +234,88 @@ def test_a_page_can_be_finished_more_than_once() -> None:
     expected = [made.plain + tail for tail in (b"one\n", b"two\n", b"one\n")]
     assert expected == [gzip.decompress(chunk) for chunk in finished]
     assert finished[0] == finished[2]
+
+
+DAY = Metric(
+    "wlvpn_sips_per_cup", "gaugehistogram", "Sips.", ("account",), lambda distribution: distribution
+)
+DAYS = Table(lambda found: found, (DAY,))
+SIPPED = Distribution((1, 2.5, 2**20), (3, 0, 3, 1), 5_000_000)  # one of them beyond the last bound
+
+
+def test_a_gauge_histogram_is_one_family_in_openmetrics() -> None:
+    """The lines of each account stay together: buckets, which grow, then count and sum."""
+    blocks = [encode([DAYS], [SIPPED], account) for account in ("a", "b")]
+    lines = page("openmetrics", *blocks, metrics=(DAY,)).splitlines()
+    head = ["# HELP wlvpn_sips_per_cup Sips.", "# TYPE wlvpn_sips_per_cup gaugehistogram"]
+    expected = [
+        line
+        for account in ("a", "b")
+        for line in (
+            f'wlvpn_sips_per_cup_bucket{{account="{account}",le="1.0"}} 3',
+            f'wlvpn_sips_per_cup_bucket{{account="{account}",le="2.5"}} 3',
+            f'wlvpn_sips_per_cup_bucket{{account="{account}",le="1.048576e+06"}} 6',
+            f'wlvpn_sips_per_cup_bucket{{account="{account}",le="+Inf"}} 7',
+            f'wlvpn_sips_per_cup_gcount{{account="{account}"}} 7',
+            f'wlvpn_sips_per_cup_gsum{{account="{account}"}} 5000000',
+        )
+    ]
+    assert [*head, *expected, "# EOF"] == lines
+
+
+def test_a_gauge_histogram_is_three_families_in_text() -> None:
+    """That format has no such type, and nothing but a histogram may have buckets."""
+    blocks = [encode([DAYS], [SIPPED], account) for account in ("a", "b")]
+    lines = page("text", *blocks, metrics=(DAY,)).splitlines()
+    expected = [
+        ("# TYPE wlvpn_sips_per_cup histogram", "wlvpn_sips_per_cup_bucket", 8),
+        ("# TYPE wlvpn_sips_per_cup_gcount gauge", "wlvpn_sips_per_cup_gcount", 2),
+        ("# TYPE wlvpn_sips_per_cup_gsum gauge", "wlvpn_sips_per_cup_gsum", 2),
+    ]
+    found = []
+    for line in lines:
+        if line.startswith("# TYPE"):
+            found.append((line, "", 0))
+        elif not line.startswith("#"):
+            head, _, count = found[-1]
+            found[-1] = head, line.partition("{")[0], count + 1
+    assert expected == found
+
+
+def test_a_gauge_histogram_is_the_same_in_both_formats() -> None:
+    """Series have the same names and numbers, so that a rule reads either."""
+    blocks = [encode([DAYS], [SIPPED], account) for account in ("a", "b")]
+    text, openmetrics = (
+        parse(form, page(form, *blocks, metrics=(DAY,))) for form in ("text", "openmetrics")
+    )
+    assert text == openmetrics
+    assert 12 == len(text)
+
+
+@BOTH
+def test_a_gauge_histogram_without_a_distribution_is_left_out(form: Format) -> None:
+    """Neither lines nor a header."""
+    blocks = encode([DAYS], [None], "a")
+    assert ({}, "# EOF\n" if form == "openmetrics" else "") == (
+        blocks,
+        page(form, blocks, metrics=(DAY,)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("bound", "expected"),
+    [
+        (0.005, "0.005"),
+        (1, "1.0"),
+        (999_999, "999999.0"),
+        (1_000_000, "1e+06"),
+        (2**20, "1.048576e+06"),
+        (2**40, "1.099511627776e+12"),
+        (10**21, "1e+21"),
+    ],
+    ids=str,
+)
+def test_a_bound_is_written_as_prometheus_3_keeps_it(bound: float, expected: str) -> None:
+    """Version 3 rewrites bounds and version 2 does not: this way both have one series."""
+    lines = encode([DAYS], [Distribution((bound,), (1, 0), 1)], "a")["wlvpn_sips_per_cup_bucket"]
+    assert f'le="{expected}"' in lines.decode()

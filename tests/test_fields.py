@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.errors import SchemaError
-from exporter.fields import TEXT_LIMIT, clean, count, mapping, member, number, text
+from exporter.fields import TEXT_LIMIT, clean, count, items, mapping, member, number, text
 
 LARGEST = 2**63 - 1
 
@@ -250,3 +250,22 @@ def test_cleaned_text_can_be_printed_and_encoded(value: str) -> None:
     bad = [c for c in cleaned if unicodedata.category(c) in {"Cc", "Cf", "Cs"}]
     assert ([], True) == (bad, len(cleaned.encode()) <= 4 * TEXT_LIMIT)
     assert cleaned == clean(cleaned)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [([], []), ({}, []), ([1, None], [1, None]), ({"0": 1, "7": 2}, [1, 2])],
+    ids=["empty", "empty object", "list", "list with gaps"],
+)
+def test_items_are_read(value: object, expected: list[object]) -> None:
+    """An object stands for a list with gaps: its names mean nothing."""
+    assert expected == items(value, "plans")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(None, "null"), ("", "text"), (0, "a number"), (True, "true or false")]
+)
+def test_what_has_no_items_is_refused(value: object, kind: str) -> None:
+    """With its path, and without its value."""
+    with pytest.raises(SchemaError, match=f"^plans: expected a list, got {kind}$"):
+        items(value, "plans")

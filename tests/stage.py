@@ -24,6 +24,8 @@ from tests.virtual_loop import ApiClock, VirtualClock
 
 CANARY = "SEKRET-canary/+=4711"
 COLLECTORS = ("servers", "usage")
+"""Those that the oracle judges; `test_customers` judges the optional ones."""
+
 PATIENCE_SECONDS = 0.002
 
 _SCRAPE = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}
@@ -158,6 +160,7 @@ async def staged(
     host: str = "",
     kept_requests: int = 20_000,
     options: Mapping[str, str] | None = None,
+    world: World | None = None,
 ) -> AsyncIterator[tuple[Stage, Service]]:
     """Opens both; the exporter polls once the stage's service is entered with `serving`.
 
@@ -169,11 +172,12 @@ async def staged(
         host: the API's name, where it is not the simulator's own.
         kept_requests: how many the simulator remembers.
         options: more of the configuration, by name.
+        world: another than that of so many servers.
     """
     async with AsyncExitStack() as exits:
         api_clock = ApiClock(clock)
         simulator = Simulator(
-            World(servers=servers),
+            world or World(servers=servers),
             api_clock,
             key=CANARY,
             tls=tls,

@@ -5,23 +5,39 @@ import subprocess
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
-from exporter.simulator import Simulator, World
+from exporter.simulator import Clock, Simulator, World
 from tests.process import exporter, free_port, running
 
 BINARIES = Path(__file__).parents[1] / ".cache" / "prometheus"
 SERVERS, USAGE = "/v2/servers", "/v2/metrics/usage/pop_and_country/"
+USAGE_REPORT = "/v2/customers/usage-report/"
+OPTIONAL = {
+    f"WLVPN_COLLECTORS__{name}__ENABLED": "true" for name in ("PLANS", "ACCOUNTS", "USAGE_REPORT")
+}
+ACCEPT = {"text": "text/plain;version=0.0.4", "openmetrics": "application/openmetrics-text"}
+NOON = datetime.now(UTC).replace(hour=12, minute=0)
 CONFIG = """
 global: {{scrape_interval: 1s}}
 scrape_configs:
   - job_name: wlvpn
     static_configs: [{{targets: ["{target}"]}}]
 """
+
+ONE_OF_EACH = (
+    "wlvpn_servers",
+    "wlvpn_usage_month_to_date_bytes",
+    "wlvpn_plan_info",
+    "wlvpn_accounts",
+    "wlvpn_customer_day_bytes_gsum",
+)
 
 both_versions = pytest.mark.parametrize("version", ["2", "3"])
 
@@ -120,11 +136,12 @@ async def test_prometheus_stores_what_the_api_said(version: str, tmp_path: Path)
 async def test_promtool_finds_nothing_to_say(version: str) -> None:
     """`promtool check metrics` accepts the whole page without a remark."""
     port = free_port()
-    async with Simulator(World(servers=50)) as simulator, exporter(simulator, port):
+    simulator = Simulator(World(servers=50), Clock(NOON))
+    async with simulator, exporter(simulator, port, **OPTIONAL):
         async with asyncio.timeout(20), aiohttp.ClientSession() as session:
             while True:
                 page = await (await session.get(f"http://127.0.0.1:{port}/metrics")).read()
-                if b"\nwlvpn_usage_month_to_date_bytes{" in page and b"\nwlvpn_servers{" in page:
+                if all(f"\n{name}{{".encode() in page for name in ONE_OF_EACH):
                     break
         checked = await asyncio.to_thread(
             subprocess.run,
@@ -134,3 +151,67 @@ async def test_promtool_finds_nothing_to_say(version: str) -> None:
             check=False,
         )
     assert (0, b"", b"") == (checked.returncode, checked.stdout, checked.stderr)
+
+
+@asynccontextmanager
+async def relay(port: int, form: str) -> AsyncIterator[str]:
+    """Hands on the exporter's page in one format, whatever Prometheus would rather have."""
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+
+        async def handle(_: web.Request) -> web.Response:
+            async with session.get("/metrics", headers={"Accept": ACCEPT[form]}) as response:
+                told = {"Content-Type": response.headers["Content-Type"]}
+                return web.Response(body=await response.read(), headers=told)
+
+        app = web.Application()
+        app.router.add_get("/metrics", handle)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            yield f"127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+
+def quantile(share: float, values: list[int], bounds: list[int]) -> float:
+    """What `histogram_quantile()` is documented to give: a straight line within a bucket."""
+    rank, low, below = share * len(values), 0, 0
+    for bound in bounds:
+        within = sum(low < value <= bound or value == low == 0 for value in values)
+        if below + within >= rank:
+            return low + (bound - low) * (rank - below) / within
+        low, below = bound, below + within
+    return bounds[-1]
+
+
+@both_versions
+@pytest.mark.parametrize("form", ["text", "openmetrics"])
+async def test_quantiles_of_customers_are_right(version: str, form: str, tmp_path: Path) -> None:
+    """Buckets are scraped in both formats under the same names and bounds, and can be asked."""
+    port, family = free_port(), "wlvpn_customer_day_bytes"
+    simulator = Simulator(World(servers=10, customers=2_000), Clock(NOON, speed=0))
+    async with (
+        simulator,
+        exporter(simulator, port, **OPTIONAL),
+        relay(port, form) as target,
+        prometheus(version, target, tmp_path) as (url, _),
+    ):
+        buckets = await until_found(url, f"{family}_bucket", 12)
+        [payload] = answered(simulator, USAGE_REPORT)
+        used = [customer["bandwidth"] for customer in payload["customers"]]
+        bounds = [2**20 * 4**power for power in range(11)]
+        expected = {f"{bound:.12e}": sum(v <= bound for v in used) for bound in bounds}
+        stored = {s["metric"]["le"]: int(s["value"][1]) for s in buckets}
+        assert len(used) == stored.pop("+Inf")
+        assert expected == {f"{float(le):.12e}": count for le, count in stored.items()}
+        assert {"1.048576e+06", "1.099511627776e+12"} < stored.keys()
+        for share in (0.5, 0.9, 0.99):
+            query = f"histogram_quantile({share}, {family}_bucket)"
+            [found] = await until_found(url, query, 1)
+            assert quantile(share, used, bounds) == pytest.approx(float(found["value"][1]))
+        for name, value in (("_gcount", len(used)), ("_gsum", sum(used))):
+            [found] = await until_found(url, family + name, 1)
+            assert value == float(found["value"][1])
+        [target_state] = (await ask(f"{url}/api/v1/targets"))["data"]["activeTargets"]
+        assert ("up", "") == (target_state["health"], target_state["lastError"])

@@ -19,7 +19,6 @@ from exporter.simulator.fleet import DAY
 
 MOST_CUSTOMERS = 1_000_000
 
-_FIRST_ID = 12_000_000
 _APART = 7  # ids from one customer to the next, at most twice as many
 _OPENED = date(2020, 1, 6)
 _YEARS = 1_800  # days in which they all came
@@ -63,8 +62,9 @@ class Use:
 class Clientele:
     """All customers of a seeded world."""
 
-    def __init__(self, seed: int, customers: int) -> None:
+    def __init__(self, seed: int, customers: int, first_id: int) -> None:
         self._seed = seed
+        self._first_id = first_id
         self.customers = customers
         self._day = lru_cache(maxsize=4)(self._draw_day)
 
@@ -142,7 +142,7 @@ class Clientele:
         return bytes(trait % 14 == 3 for trait in self._traits)
 
     def _id(self, number: int) -> int:
-        return _FIRST_ID + number * _APART + self._traits[number] % _APART
+        return self._first_id + number * _APART + self._traits[number] % _APART
 
     def _customer(self, number: int, today: date) -> Customer:
         trait = self._traits[number]

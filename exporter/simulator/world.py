@@ -23,6 +23,7 @@ class World:
         servers: int = 3_500,
         *,
         customers: int = 2_000,
+        first_id: int = 12_000_000,
         corrections: bool = True,
         network: str = "198.18.0.0/15",
     ) -> None:
@@ -33,6 +34,7 @@ class World:
             servers: how many are listed at any instant; the traffic scales with it.
             customers: how many accounts of customers there are; their usage is a world apart from
                 the servers' traffic.
+            first_id: the least id that a customer may have.
             corrections: let the platform over-report a cell now and then and take it back.
             network: where the servers' IPv4 addresses come from. The default is reserved for
                 benchmarks, so that whoever probes a simulated server bothers nobody.
@@ -49,7 +51,7 @@ class World:
         self.servers = servers
         self.customers = customers
         self.plans: tuple[Plan, ...] = PLANS
-        self._clientele = Clientele(seed, customers)
+        self._clientele = Clientele(seed, customers, first_id)
         self._fleet = Fleet(seed, servers, network)
         self._traffic = Traffic(seed, servers, corrections=corrections)
 

@@ -60,7 +60,7 @@ CUSTOMERS: Mapping[str, Mapping[str, object]] = {
         "total_count": 40,
         "last_cust_id": 39,
         "customers": [
-            {"cust_id": number, "bandwidth": 3**number, "connections": number**2}
+            {"cust_id": number, "bandwidth": 2**number, "connections": number**2}
             for number in range(40)
         ],
     },

@@ -21,7 +21,7 @@ MOST_CUSTOMERS = 1_000_000
 
 _APART = 7  # ids from one customer to the next, at most twice as many
 _OPENED = date(2020, 1, 6)
-_YEARS = 1_800  # days in which they all came
+_OPENING_DAYS = 1_800  # in which they all came
 _LAG = 20 * 60  # as with the usage by POP
 _SHARE = 0.6  # of those who may, so many connect on a day
 _MEDIAN = 300e6  # bytes of a customer's day
@@ -77,9 +77,9 @@ class Clientele:
 
     def _opened_on(self, opened: date) -> range:
         days = (opened - _OPENED).days
-        if not 0 <= days < _YEARS:
+        if not 0 <= days < _OPENING_DAYS:
             return range(0)
-        first, end = (math.ceil(day * self.customers / _YEARS) for day in (days, days + 1))
+        first, end = (math.ceil(day * self.customers / _OPENING_DAYS) for day in (days, days + 1))
         return range(first, end)
 
     def report(
@@ -146,7 +146,7 @@ class Clientele:
 
     def _customer(self, number: int, today: date) -> Customer:
         trait = self._traits[number]
-        opened = _OPENED + timedelta(days=number * _YEARS // self.customers)
+        opened = _OPENED + timedelta(days=number * _OPENING_DAYS // self.customers)
         status = self._status(number, today)
         throttled = trait >> 8 & 1 if status == CAP_REACHED else trait >> 8 & 127 == 0
         return Customer(

@@ -44,6 +44,13 @@ _METRICS |= {
     if metric.kind == "histogram"
     for suffix, more in (("_bucket", ["le"]), ("_count", []), ("_sum", []))
 }
+_METRICS |= {
+    metric.name + suffix: {*metric.labels, *more}
+    for collector in ALL
+    for metric in collector.metrics()
+    if metric.kind == "gaugehistogram"
+    for suffix, more in (("_bucket", ["le"]), ("_gcount", []), ("_gsum", []))
+}
 
 
 def labels_of(series: str) -> set[str]:

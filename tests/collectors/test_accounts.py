@@ -1,11 +1,14 @@
 """The accounts collector: customers by status and group, page by page."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.collectors.accounts import (
     PAGE_SIZE,
@@ -339,6 +342,35 @@ async def test_a_bad_customer_is_left_out(members: Record, expected: str) -> Non
     answer = await count(customers)
     assert [f"customers[6]: {expected}"] == [str(error) for error in answer.rejected]
     assert (9, {("7", "active"): 9}) == (answer.records, told(answer))
+
+
+@given(
+    customers=st.lists(
+        st.dictionaries(
+            st.sampled_from(["cust_id", "acct_status_id", "acct_group_id", "user_throttled", "x"]),
+            st.integers(-1, 9)
+            | st.sampled_from([None, True, "1", "", 1.5, 1e300, 2**70, [], {}, {"a": 1}]),
+        )
+        | st.none()
+        | st.integers(),
+        max_size=30,
+    )
+)
+def test_any_page_is_refused_or_counted(customers: list[object]) -> None:
+    """Each customer is good or bad, and the groups hold no more than the good ones."""
+
+    async def get(_: str, query: Mapping[str, str]) -> Mapping[str, object]:
+        found = customers if query["page"] == "1" else []
+        return {"page": query["page"], "result_count": len(found), "customers": found}
+
+    collector = AccountsCollector(AccountsOptions())
+    try:
+        answer = asyncio.run(collector.fetch(get, now=NOON, last=None))
+    except SchemaError as error:
+        assert "records are bad, the first: customers[" in str(error)  # noqa: PT017 - or none
+        return
+    assert len(customers) == answer.records + len(answer.rejected)
+    assert answer.records >= sum(told(answer).values()) >= answer.records - 4
 
 
 async def test_a_fifth_of_bad_customers_is_the_limit() -> None:

@@ -24,7 +24,7 @@ from tests.stage import Stage, staged
 from tests.virtual_loop import VirtualClock, run
 
 OPTIONAL = ("plans", "accounts", "usage_report")
-EVENING = datetime(2026, 3, 17, 22, 30, tzinfo=UTC)
+EVENING = datetime(2026, 3, 17, 23, 50, tzinfo=UTC)
 DAY = "wlvpn_customer_day_bytes"
 
 FIRST_ID = 4711_0815_0000_0000
@@ -108,8 +108,9 @@ def test_the_report_ends_with_its_day_and_begins_anew() -> None:
     """At midnight its series end; seconds later the new day has nobody, which is not held."""
 
     async def scenario(clock: VirtualClock) -> None:
-        async with played(clock, World(servers=12, customers=400)) as (stage, _):
-            await stage.until(89 * 60 + 58, step=1800)
+        world = World(servers=12, customers=400)
+        async with played(clock, world, usage_report="7m") as (stage, _):
+            await stage.until(9 * 60 + 58, step=300)
             assert stage.sample("wlvpn_customers_reported") > 100
             await stage.until(4, step=4)
             assert (0, 0) == (stage.series("wlvpn_customers_reported"), stage.series(f"{DAY}_gsum"))
@@ -119,7 +120,7 @@ def test_the_report_ends_with_its_day_and_begins_anew() -> None:
                 stage.sample("wlvpn_customers_reported"),
                 stage.sample("wlvpn_up", "usage_report"),
             )
-            await stage.until(3 * 3600, step=1200)
+            await stage.until(2400, step=600)
             assert stage.sample("wlvpn_customers_reported") > 5
             held = [v for k, v in stage.samples() if k[0] == "wlvpn_readings_held_total"]
             assert 0 == sum(held)

@@ -1,61 +1,29 @@
-"""What we know and how we are, for people: the status page, its JSON, and readiness."""
+"""How we are: what events told, and what the Store knows, for the status page and readiness."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from functools import cache, singledispatchmethod
-from importlib.resources import files
-from statistics import fmean
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import jinja2
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import singledispatchmethod
+from typing import Literal
 
 from exporter import __version__
 from exporter.clock import Clock
-from exporter.collectors.servers import Server, Servers
-from exporter.duration import format_age
-from exporter.errors import ApiError
-from exporter.events import Accepted, Event, PollEnded, PollPlanned
+from exporter.collectors import ALL
+from exporter.collectors.servers import Servers
+from exporter.collectors.usage import Usage
+from exporter.events import Event, PollEnded, PollPlanned
+from exporter.fleet import Filter, Fleet, traffic
+from exporter.glance import HINTS, AccountStatus, CollectorStatus, Glance, Off
+from exporter.history import History, Past, select
 from exporter.snapshot import Slot, Store
 
-TOP = 10
-"""Rows of each table on the page."""
+Form = Literal["html", "json"]
 
+MOST_PLACES = 10
+"""Rows of each table where several accounts are shown; of one, or with a filter, all are."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectorStatus:
-    """How one collector of one account is; ages and times in seconds."""
-
-    account: str
-    collector: str
-    state: str
-    records: int | None
-    age_seconds: float | None
-    next_poll_seconds: float | None
-    reason: str | None
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Usedness:
-    """How full something is."""
-
-    name: str
-    servers: int
-    capacity_used_ratio: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountStatus:
-    """What is most used of one account."""
-
-    account: str
-    servers: int
-    capacity_used_ratio: float
-    countries: list[Usedness]
-    pops: list[Usedness]
-    fullest: list[Usedness]
+MOST_POLLS = 30
+"""Polls on the page, and how many failures of the time before."""
 
 
 class Status:
@@ -66,11 +34,12 @@ class Status:
         self._store = store
         self._clock = clock
         self._telemetry_path = telemetry_path
-        self._ended: dict[tuple[str, str], PollEnded] = {}
+        self._history = History()
         self._planned: dict[tuple[str, str], PollPlanned] = {}
+        self._showing = asyncio.Lock()
 
     def __call__(self, event: Event) -> None:
-        """Remembers the last of what a page shows."""
+        """Remembers what a page shows."""
         self._note(event)
 
     @singledispatchmethod
@@ -79,7 +48,7 @@ class Status:
 
     @_note.register
     def _(self, event: PollEnded) -> None:
-        self._ended[event.account, event.collector] = event
+        self._history.add(event)
 
     @_note.register
     def _(self, event: PollPlanned) -> None:
@@ -89,86 +58,102 @@ class Status:
     def is_ready(self) -> bool:
         """Whether every collector was attempted, some reading accepted, and we are not stopping."""
         slots = self._store.slots()
-        attempted = all((slot.account, slot.collector.name) in self._ended for slot in slots)
+        attempted = all(self._history.of(s.account, s.collector.name).last for s in slots)
         return attempted and any(slot.reading for slot in slots) and not self.stopping
 
-    def as_json(self) -> dict[str, object]:
-        """Everything on the page."""
-        slots = self._store.slots()
-        return {
-            "version": __version__,
-            "ready": self.is_ready,
-            "telemetry_path": self._telemetry_path,
-            "collectors": [asdict(self._collector(slot)) for slot in slots],
-            "accounts": [asdict(account) for account in _accounts(slots)],
-        }
+    async def show(self, form: Form, wanted: Filter, *, refreshing: bool = False) -> str:
+        """Tells everything, as a page or as JSON.
 
-    def as_html(self) -> str:
-        """The page."""
-        slots = self._store.slots()
-        return _template().render(
+        The work is done in a thread, and for one who asks after the other: however many ask, polls
+        find a thread of their own.
+
+        Args:
+            form: which of both.
+            wanted: which countries, POPs and servers to show.
+            refreshing: whether the page loads itself anew.
+        """
+
+        def make() -> str:
+            accounts = tuple(_accounts(slots, wanted))
+            shown = select(polls, most=MOST_POLLS, most_failures=MOST_POLLS)
+            glance = replace(begun, accounts=accounts, polls=shown)
+            return glance.as_json() if form == "json" else glance.as_html(refreshing=refreshing)
+
+        async with self._showing:
+            slots, polls = self._store.slots(), self._history.polls()
+            begun = self._glance(slots, wanted)
+            return await asyncio.to_thread(make)
+
+    def _glance(self, slots: Iterable[Slot], wanted: Filter) -> Glance:
+        """What is cheap to know."""
+        enabled = {(slot.account, slot.collector.name) for slot in slots}
+        accounts = dict.fromkeys(slot.account for slot in slots)
+        pairs = [(account, kind.name) for account in accounts for kind in ALL]
+        return Glance(
             version=__version__,
+            time=self._clock.now(),
             ready=self.is_ready,
+            stopping=self.stopping,
             telemetry_path=self._telemetry_path,
+            filter=wanted.text,
             collectors=[self._collector(slot) for slot in slots],
-            accounts=list(_accounts(slots)),
-            age=format_age,
+            off=[Off(*pair) for pair in pairs if pair not in enabled],
+            accounts=(),
+            polls=(),
         )
 
     def _collector(self, slot: Slot) -> CollectorStatus:
         pair = slot.account, slot.collector.name
-        ended, planned = self._ended.get(pair), self._planned.get(pair)
-        error = ended.outcome if ended and isinstance(ended.outcome, ApiError) else None
+        past, planned = self._history.of(*pair), self._planned.get(pair)
+        now, last = self._clock.now(), past.last
+        away = planned.backoff_until if planned else None
+        reason = last.reason if last else None
+        interval = slot.collector.options.interval
+        is_served = slot.reading and not slot.dropped
         return CollectorStatus(
             account=slot.account,
             collector=slot.collector.name,
-            state=self._state(slot, ended),
-            records=slot.reading.records if slot.reading and not slot.dropped else None,
+            state=self._state(slot, past),
+            records=slot.reading.records if slot.reading and is_served else None,
+            rejected=past.rejected if is_served else 0,
             age_seconds=self._store.age_seconds(*pair),
-            next_poll_seconds=(planned.at - self._clock.now()).total_seconds() if planned else None,
-            reason=error.reason if error else None,
-            error=str(error) if error else None,
+            stale_after_seconds=slot.collector.stale_seconds,
+            dropped_after_seconds=slot.collector.drop_seconds,
+            next_poll_seconds=(planned.at - now).total_seconds() if planned else None,
+            interval_seconds=planned.interval_seconds if planned else interval.total_seconds(),
+            backoff_seconds=(away - now).total_seconds() if away and away > now else None,
+            consecutive_failures=past.failures,
+            failing_since=past.failing_since,
+            reason=reason,
+            error=last.error if last else None,
+            hint=HINTS.get(reason) if reason else None,
         )
 
-    def _state(self, slot: Slot, ended: PollEnded | None) -> str:
-        if ended is None:
+    def _state(self, slot: Slot, past: Past) -> str:
+        if past.last is None:
             return "starting"
         if slot.reading is None or slot.dropped:
             return "no data"
         if self._store.is_stale(slot.account, slot.collector.name):
             return "stale"
-        return "ok" if isinstance(ended.outcome, Accepted) else "failing"
+        return {"accepted": "ok", "held": "held", "failed": "failing"}[past.last.outcome]
 
 
-@cache
-def _template() -> "jinja2.Template":
-    import jinja2  # noqa: PLC0415 - most are never looked at, and it costs 3 MB
-
-    page = files("exporter").joinpath("status.html").read_text(encoding="utf-8")
-    return jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(page)
-
-
-def _accounts(slots: Iterable[Slot]) -> Iterable[AccountStatus]:
+def _accounts(slots: Iterable[Slot], wanted: Filter) -> Iterator[AccountStatus]:
+    """What is served of each account."""
+    contents: dict[str, dict[type, object]] = {}
     for slot in slots:
-        if slot.dropped or not slot.reading or not isinstance(slot.reading.content, Servers):
-            continue
-        servers = slot.reading.content.servers
-        if servers:
-            yield AccountStatus(
-                account=slot.account,
-                servers=len(servers),
-                capacity_used_ratio=fmean(server.capacity_used_ratio for server in servers),
-                countries=_most_used(servers, lambda server: server.country),
-                pops=_most_used(servers, lambda server: server.pop),
-                fullest=_most_used(servers, lambda server: server.fqdn),
-            )
-
-
-def _most_used(servers: Iterable[Server], name: Callable[[Server], str]) -> list[Usedness]:
-    ratios = defaultdict(list)
-    for server in servers:
-        ratios[name(server)].append(server.capacity_used_ratio)
-    rows = [Usedness(name, len(found), fmean(found)) for name, found in ratios.items()]
-    return sorted(rows, key=lambda row: (-row.capacity_used_ratio, row.name))[:TOP]
+        served = contents.setdefault(slot.account, {})
+        if slot.reading and not slot.dropped:
+            served[type(slot.reading.content)] = slot.reading.content
+    most = None if wanted or len(contents) == 1 else MOST_PLACES
+    for account, served in contents.items():
+        servers, usage = served.get(Servers), served.get(Usage)
+        fleet = moved = None
+        pops: set[str] = set()
+        if isinstance(servers, Servers):
+            fleet = Fleet.of(account, servers.servers, wanted, most=most)
+            pops = {row.name for row in fleet.pops.rows} if wanted else pops
+        if isinstance(usage, Usage):
+            moved = traffic(account, usage.current, wanted, pops=pops, most=most)
+        yield AccountStatus(account, fleet, moved)

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 
 from exporter.discovery import NoTargetsError, discover, read_query, select
 from exporter.exposition import CONTENT_TYPES
+from exporter.fleet import Filter
 from exporter.negotiation import accepts_gzip, choose_format, prefers_json
 from exporter.snapshot import Store
 from exporter.status import Status
@@ -78,11 +79,20 @@ class Web:
         return response
 
     async def index(self, request: web.Request) -> web.Response:
-        """The status page, as HTML or JSON."""
+        """The status page, as HTML or JSON; parameters that it does not know are ignored."""
+        try:
+            wanted = Filter(request.query.get("filter", ""))
+        except ValueError as error:
+            return web.Response(status=400, text=f"filter: {error}\n")
         if prefers_json(request.headers.get("Accept", "")):
-            return web.json_response(self._status.as_json(), headers={"Vary": "Accept"})
+            return web.Response(
+                text=await self._status.show("json", wanted),
+                content_type="application/json",
+                headers={"Cache-Control": "no-store", "Vary": "Accept"},
+            )
+        refreshing = request.query.get("refresh") == "on"
         return web.Response(
-            text=self._status.as_html(),
+            text=await self._status.show("html", wanted, refreshing=refreshing),
             content_type="text/html",
             headers={
                 "Content-Security-Policy": _POLICY,
@@ -161,5 +171,5 @@ def _style_hash() -> str:
 
 _POLICY = (
     f"default-src 'none'; style-src 'sha256-{_style_hash()}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )

@@ -231,7 +231,7 @@ async def test_the_status_page_shows_what_is_known(
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert policy == (
         f"default-src 'none'; style-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
     assert "120 servers" in page
     assert 2 == page.count('class="state ok">ok')
@@ -249,8 +249,8 @@ async def test_the_status_page_is_also_json(url: str, session: aiohttp.ClientSes
         for index, row in enumerate(status["collectors"])
     ]
     [account] = status["accounts"]
-    assert ("default", 120) == (account["account"], account["servers"])
-    ratios = [row["capacity_used_ratio"] for row in account["fullest"]]
+    assert ("default", 120) == (account["account"], account["fleet"]["servers"])
+    ratios = [row["capacity_used_ratio"] for row in account["fleet"]["fullest"]["rows"]]
     assert sorted(ratios, reverse=True) == ratios
 
 

@@ -12,6 +12,7 @@ demo: .venv/runtime
 
 test: lint
 	tests/fetch-prometheus .cache/prometheus
+	tests/install-chromium
 	$(BIN)/python -m pytest --cov
 
 lint: .venv/dev

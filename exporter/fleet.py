@@ -44,7 +44,7 @@ class Filter:
         if len(text) > MAX_FILTER_CHARACTERS:
             raise ValueError(f"longer than {MAX_FILTER_CHARACTERS} characters")
         self.text = clean(text)
-        self._words = [_beginning(word) for word in self.text.casefold().split()]
+        self._words = [_beginning(word) for word in dict.fromkeys(self.text.casefold().split())]
 
     def __bool__(self) -> bool:
         return bool(self._words)

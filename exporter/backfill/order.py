@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,9 +58,8 @@ class Order:
                 problems.append(f"{flag}: {error}")
                 return None
 
-        begin = read("--from", lambda: _month(first))
-        end = read("--to", lambda: _month(last))
-        pairs = [read("--label", lambda text=text: _label(text)) for text in labels]  # type: ignore[misc] # mypy knows no lambda's default
+        begin, end = read("--from", partial(_month, first)), read("--to", partial(_month, last))
+        pairs = [read("--label", partial(_label, text)) for text in labels]
         named = [pair[0] for pair in pairs if pair]
         problems += [
             f"--label: {name} is given more than once: write it once"

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -12,13 +12,17 @@ from exporter.backfill import Order, Walk
 from exporter.config import targets
 from exporter.service import Service
 from exporter.settings import Settings
-from exporter.simulator import World
+from exporter.simulator import Rule, Simulator, World
+from exporter.simulator.app import Payload, Sent
 from tests.manual_clock import ManualClock
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 UNITS = {"bytes": "bandwidth", "connections": "connections", "customers": "customers"}
 """Fields of the API by the ends of our metrics' names."""
+
+Told = dict[str, dict[str, dict[str, object]]]
+"""Cells of the API by POP and country code."""
 
 Sample = tuple[str, frozenset[tuple[str, str]], float]
 """A metric's name, its labels, and the sample's time."""
@@ -77,6 +81,13 @@ def days(first: str, last: str) -> list[date]:
     return [begin + timedelta(days=n) for n in range((end - begin).days + 1)]
 
 
+WINTER = days("2026-01-01", "2026-02-28")
+"""The days of most tests."""
+
+GO_ON = "run the same command again to go on"
+MANIFEST = {"backfill.json"}
+
+
 def names(first: str, last: str) -> set[str]:
     """The files of all days from one to another."""
     return {f"{day}.om" for day in days(first, last)}
@@ -114,3 +125,30 @@ def expected(
                     name = f"wlvpn_usage_month_to_date_{unit}"
                     found[name, frozenset(told.items()), seconds] = float(getattr(cell, field))
     return found
+
+
+def asked(simulator: Simulator) -> list[str]:
+    """The days asked for, in order."""
+    return [request.query["end_date"] for request in simulator.requests]
+
+
+def fail_from(simulator: Simulator, day: str, rule: str) -> None:
+    """Lets the API fail as it is asked for a day."""
+
+    def hear(sent: Sent) -> None:
+        before = WINTER[WINTER.index(days(day, day)[0]) - 1]
+        if sent.request.query.get("end_date") == f"{before}":
+            simulator.witness = None
+            simulator.rules = [Rule.parse(rule)]
+
+    simulator.witness = hear
+
+
+def rewrite(simulator: Simulator, changes: Mapping[str, Callable[[Told], object]]) -> None:
+    """Changes what the API tells of some days, by their dates."""
+
+    def change(_: str, payload: Payload) -> object:
+        make = changes.get(simulator.requests[-1].query["end_date"])
+        return make(payload["data"]) if make else payload  # type: ignore[arg-type] # that it is
+
+    simulator.rewrite = change

@@ -120,7 +120,7 @@ def test_the_report_ends_with_its_day_and_begins_anew() -> None:
                 stage.sample("wlvpn_customers_reported"),
                 stage.sample("wlvpn_up", "usage_report"),
             )
-            await stage.until(2400, step=600)
+            await stage.until(7200, step=600)
             assert stage.sample("wlvpn_customers_reported") > 5
             held = [v for k, v in stage.samples() if k[0] == "wlvpn_readings_held_total"]
             assert 0 == sum(held)

@@ -40,21 +40,6 @@ MEANINGS: Mapping[str, str] = {
 }
 """The states of a collector, and what they mean for who reads the metrics; trouble comes first."""
 
-HINTS: Mapping[str, str] = {
-    "dns": "Check base_url and the machine's name servers.",
-    "connect": "Check base_url, proxy_url, and what the network lets through.",
-    "tls": "Check ca_file, and whether something on the way intercepts TLS.",
-    "too_large": "See max_body_bytes, and the collector's max_records.",
-    "redirect": "Check base_url: redirects are never followed.",
-    "content_type": "Check base_url: something other than the API may answer there.",
-    "unauthorized": "Check api_key or api_key_file; the file is read again at each refusal.",
-    "forbidden": "Ask for the permission, or turn the collector off.",
-    "not_found": "Check base_url.",
-    "rate_limited": "The API asks to be left alone: see who else uses this key.",
-    "unexpected": "This is likely a bug of the exporter: please report it.",
-}
-"""What to do about a reason, where it does not pass by itself."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectorStatus:
@@ -77,7 +62,7 @@ class CollectorStatus:
         failing_since: when the first of those began.
         reason: why the last poll failed or was held.
         error: the same in words.
-        hint: what to do about it.
+        mend: what to do about it.
     """
 
     account: str
@@ -95,7 +80,7 @@ class CollectorStatus:
     failing_since: datetime | None
     reason: str | None
     error: str | None
-    hint: str | None
+    mend: str | None
 
     @property
     def meaning(self) -> str:

@@ -1,10 +1,10 @@
 """What to do about each reason for which a poll fails, in one place and in words for people."""
 
-from exporter.errors import ApiError
+from collections.abc import Mapping
 
-_PASSING = "Try again. If it goes on, look at what is in between: a proxy, a firewall, the network."
+_PASSING = "If it goes on, look at what is in between: a proxy, a firewall, the network."
 
-MENDS = {
+MENDS: Mapping[str, str] = {
     "dns": "Check the host in base_url, and this machine's name servers.",
     "connect": "Check base_url, proxy_url and the firewall: nobody answers there.",
     "tls": "Check this machine's clock. Where a proxy or a private authority signs, name its "
@@ -28,12 +28,18 @@ MENDS = {
     "gone": "The API has given up {path}: look for a newer exporter, or set "
     "collectors.{collector}.enabled=false.",
     "rate_limited": "Wait, and find out what else asks with this key.",
-    "server_error": "The API fails. Try again in some minutes; if it goes on, tell WLVPN.",
+    "server_error": "The API fails. If it goes on for some minutes, tell WLVPN.",
     "unexpected": "Look for a newer exporter, or report what stands here.",
 }
 """By reason; what stands in braces is the collector, and the path that it asked for."""
 
 
-def mend(error: ApiError, *, collector: str, path: str) -> str:
-    """What to do about an error, in a sentence or two."""
-    return MENDS[error.reason].format(collector=collector, path=path)
+def mend(reason: str, *, collector: str, path: str = "") -> str:
+    """What to do about a reason, in a sentence or two.
+
+    Args:
+        reason: why a poll failed.
+        collector: which one's.
+        path: what it asked for, where that is known.
+    """
+    return MENDS[reason].format(collector=collector, path=path or f"what {collector} asks for")

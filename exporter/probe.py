@@ -143,7 +143,7 @@ def _remarks(finding: Finding) -> Iterable[str]:
         wait = outcome.retry_after_seconds if isinstance(outcome, RateLimitedError) else None
         yield f"{outcome}, to be asked again in {format_age(wait)}." if wait else f"{outcome}."
         path = finding.requests[-1].path if finding.requests else ""
-        yield mend(outcome, collector=finding.collector, path=path)
+        yield mend(outcome.reason, collector=finding.collector, path=path)
         return
     if outcome.rejected:
         yield f"Bad records, left out: {len(outcome.rejected):,}. The first: {outcome.rejected[0]}."

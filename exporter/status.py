@@ -13,8 +13,9 @@ from exporter.collectors.servers import Servers
 from exporter.collectors.usage import Usage
 from exporter.events import Event, PollEnded, PollPlanned
 from exporter.fleet import Filter, Fleet, traffic
-from exporter.glance import HINTS, AccountStatus, CollectorStatus, Glance, Off
+from exporter.glance import AccountStatus, CollectorStatus, Glance, Off
 from exporter.history import History, Past, select
+from exporter.mend import MENDS, mend
 from exporter.snapshot import Slot, Store
 
 Form = Literal["html", "json"]
@@ -126,7 +127,7 @@ class Status:
             failing_since=past.failing_since,
             reason=reason,
             error=last.error if last else None,
-            hint=HINTS.get(reason) if reason else None,
+            mend=mend(reason, collector=pair[1]) if reason and reason in MENDS else None,
         )
 
     def _state(self, slot: Slot, past: Past) -> str:

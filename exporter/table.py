@@ -3,20 +3,18 @@
 ASCII around the API's names, so that it reads alike on a terminal, in a file and in a mail.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from heapq import nsmallest
 from itertools import groupby, zip_longest
 from operator import attrgetter
-from statistics import fmean
 
-from exporter.collectors.servers import Server, Servers
-from exporter.collectors.usage import MonthUsage, Usage
+from exporter.collectors.servers import Servers
+from exporter.collectors.usage import Usage
 from exporter.column import WIDTH, Column, fit, head, line, wrap
 from exporter.errors import ApiError
 from exporter.events import Accepted, Outcome
+from exporter.fleet import Filter, Fleet, Rows, Traffic, Usedness, traffic
 from exporter.snapshot import Slot
 
 TOP = 10
@@ -25,6 +23,7 @@ TOP = 10
 BAR = 10
 """Cells of a full bar."""
 
+_ALL = Filter("")
 _GAP = "  "
 _HALF = (WIDTH - len(_GAP)) // 2
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -86,13 +85,14 @@ def _account(account: str, contents: Iterable[object]) -> Iterator[str]:
     blocks: list[list[str]] = []
     for content in contents:
         if isinstance(content, Servers) and content.servers:
-            used = fmean(server.capacity_used_ratio for server in content.servers)
-            told.append(f"{len(content.servers):,} servers, {used:.0%} used on average")
-            blocks += _fleet(content.servers)
+            fleet = Fleet.of(account, content.servers, _ALL, most=TOP)
+            used = fleet.capacity_used_ratio
+            told.append(f"{fleet.servers:,} servers, {used:.0%} used on average")
+            blocks += _fleet(fleet)
         if isinstance(content, Usage) and content.current.cells:
             moved = sum(cell.bandwidth_bytes for cell in content.current.cells)
             told.append(f"{size(moved)} moved since {content.current.month.start:%Y-%m-%d}")
-            blocks.append(_traffic(content.current))
+            blocks.append(_traffic(traffic(account, content.current, _ALL, pops=(), most=TOP)))
     if told:
         yield ""
         yield from wrap(f"{account}: {'; '.join(told)}", indent="")
@@ -101,38 +101,26 @@ def _account(account: str, contents: Iterable[object]) -> Iterator[str]:
         yield from _beside(left, right)
 
 
-def _fleet(servers: Sequence[Server]) -> Iterator[list[str]]:
-    yield _places("countries", "COUNTRY", _by(servers, attrgetter("country")))
-    yield _places("POPs", "POP", _by(servers, attrgetter("pop")))
-    fullest = nsmallest(TOP, servers, key=lambda s: (-s.capacity_used_ratio, s.fqdn))
-    rows = [(s.fqdn, *_used(s.capacity_used_ratio)) for s in fullest]
-    yield _block("Fullest servers", len(servers), _SERVERS, rows)
+def _fleet(fleet: Fleet) -> Iterator[list[str]]:
+    yield _places("countries", "COUNTRY", fleet.countries)
+    yield _places("POPs", "POP", fleet.pops)
+    fullest = fleet.fullest.rows[:TOP]
+    rows = [(server.name, *_used(server.capacity_used_ratio)) for server in fullest]
+    yield _block("Fullest servers", fleet.servers, _SERVERS, rows)
 
 
-def _by(servers: Iterable[Server], name: Callable[[Server], str]) -> Mapping[str, list[float]]:
-    found = defaultdict(list)
-    for server in servers:
-        found[name(server)].append(server.capacity_used_ratio)
-    return found
+def _places(many: str, one: str, places: Rows[Usedness]) -> list[str]:
+    rows = [(p.name, f"{p.servers:,}", *_used(p.capacity_used_ratio)) for p in places.rows]
+    return _block(f"Fullest {many}", places.total, (Column(one, 11), *_COUNTED), rows)
 
 
-def _places(many: str, one: str, places: Mapping[str, list[float]]) -> list[str]:
-    averages = {name: fmean(ratios) for name, ratios in places.items()}
+def _traffic(moved: Rows[Traffic]) -> list[str]:
+    largest = max(row.bandwidth_bytes for row in moved.rows) or 1
     rows = [
-        (name, f"{len(places[name]):,}", *_used(averages[name]))
-        for name in nsmallest(TOP, averages, key=lambda name: (-averages[name], name))
+        (row.name or "all", size(row.bandwidth_bytes), bar(row.bandwidth_bytes / largest))
+        for row in moved.rows
     ]
-    return _block(f"Fullest {many}", len(places), (Column(one, 11), *_COUNTED), rows)
-
-
-def _traffic(usage: MonthUsage) -> list[str]:
-    moved: Counter[str] = Counter()
-    for cell in usage.cells:
-        moved[cell.pop or "all"] += cell.bandwidth_bytes
-    most = nsmallest(TOP, moved, key=lambda pop: (-moved[pop], pop))
-    largest = max(moved.values()) or 1
-    rows = [(pop, size(moved[pop]), bar(moved[pop] / largest)) for pop in most]
-    return _block("Busiest POPs this month", len(moved), _TRAFFIC, rows)
+    return _block("Busiest POPs this month", moved.total, _TRAFFIC, rows)
 
 
 def _used(ratio: float) -> tuple[str, str]:

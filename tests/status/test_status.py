@@ -86,7 +86,7 @@ async def test_all_is_fine(stage: Stage, clock: ManualClock) -> None:
             "consecutive_failures",
             "failing_since",
             "reason",
-            "hint",
+            "mend",
         )
     )
     page = await shown(stage)
@@ -122,7 +122,7 @@ async def test_a_failing_collector_says_since_when_and_what_to_do(
     )
     page = await shown(stage)
     assert "1 of 2 collectors needs a look." in page
-    assert "Check api_key or api_key_file" in page
+    assert "api_key or api_key_file" in page
     assert (
         "Failing since 12:00:40 UTC, 2 polls in a row. The API is left alone for 4m. The last good "
         "reading is still served; at an age of 3m it is stale, at 10m it is dropped." in page

@@ -18,6 +18,7 @@ from exporter.telemetry import Telemetry
 from tests.manual_clock import ManualClock
 from tests.oracle import Endpoint, Oracle
 from tests.oracle_answer import UnacceptableError, label, read_servers, read_usage
+from tests.oracle_page import read_page
 
 Detail = Literal["pop_country", "pop", "total"]
 Usage = Mapping[str, Mapping[str, int]]
@@ -662,3 +663,13 @@ def test_of_two_servers_of_one_name_the_first_counts() -> None:
     listed = read_servers(servers_body({"a": PARIS, "a\u200b": LONDON} | others))
     assert 4 == listed.records
     assert not [labels for labels in listed.series[CAPACITY[:-1]] if ("country", "UK") in labels]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("wlvpn_customer_day_bytes", 0), ("wlvpn_poll_duration_seconds", 1)]
+)
+def test_a_distribution_of_the_day_may_fall(name: str, expected: int) -> None:
+    """The text format calls it a histogram, which it is not: it begins anew at midnight."""
+    line = f'{name}_bucket{{account="default",le="+Inf"}} 7\n'
+    page = read_page(f"# HELP {name} It.\n# TYPE {name} histogram\n{line}", openmetrics=False)
+    assert ([], expected) == ([*page.problems], len(page.cumulative("default")))

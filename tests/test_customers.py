@@ -175,6 +175,23 @@ def test_a_page_that_fails_in_passing_is_asked_for_again() -> None:
     run(scenario)
 
 
+def test_pages_that_take_too_long_fail_the_poll() -> None:
+    """All of them together have the time of one poll, and the last reading stays."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        world = World(servers=12, customers=2_500)
+        async with played(clock, world, accounts="60s") as (stage, _):
+            await stage.until(5, step=5)
+            before = accounts_told(stage)
+            stage.simulator.rules = [Rule("accounts", "latency", "9")]
+            await stage.until(85, step=85)
+            assert 1 == stage.sample("wlvpn_poll_failures_total", "accounts", "timeout")
+            assert before == accounts_told(stage)
+            assert before
+
+    run(scenario)
+
+
 def test_the_fall_of_a_day_is_doubted() -> None:
     """Within one day customers do not vanish: such a report is held, as any other reading."""
 

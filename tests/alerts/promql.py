@@ -42,6 +42,7 @@ SWAPS = {
     "sum": ("max", "avg"),
     "count": ("sum",),
     "avg_over_time": ("max_over_time", "min_over_time", "last_over_time"),
+    "count_over_time": ("sum_over_time",),
     "max_over_time": ("min_over_time", "last_over_time"),
     "rate": ("increase",),
     "increase": ("rate",),

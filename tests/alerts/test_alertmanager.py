@@ -21,7 +21,7 @@ PLACES = {"account", "country", "pop", "fqdn"}
 
 FOR_ALL = {  # what goes wrong for all accounts of an exporter, or of the API, at once
     *("WlvpnExporterDown", "WlvpnServersStale", "WlvpnNeverSucceeded", "WlvpnSchedulerStalled"),
-    *("WlvpnUsageStale", "WlvpnCertificateExpiring"),
+    *("WlvpnUsageStale", "WlvpnCustomersStale", "WlvpnCertificateExpiring"),
 }
 FOR_THE_ACCOUNT = {"WlvpnCountryEmpty", "WlvpnServersVanished"}
 

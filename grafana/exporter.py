@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseri
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from exporter.collectors import ALL
-from grafana import board, limit
+from grafana import board, freshness, limit
 from grafana.panel import Line, graph, number, placed, stacked, states, words
 from grafana.series import own, raw
 from grafana.table import Column, rows
@@ -29,7 +29,9 @@ def made() -> Dashboard:
         "Are the polls accepted, why not, and how is the exporter itself?",
         since="6h",
     )
-    return board.closed(built, [*_numbers(), *_polls(), *_process()], board.churn())
+    return board.closed(
+        built, [*_numbers(), *_polls(), *freshness.panels(24), *_process()], board.churn()
+    )
 
 
 def _latest(name: str, collector: str = "", *, least: bool = False) -> str:
@@ -134,9 +136,9 @@ def _polls() -> list[statetimeline.Panel | table.Panel | timeseries.Panel]:
         placed(_age(), 12, 10, 12, 6),
         placed(_outcomes(), 0, 16, 12, 8),
         placed(_duration(), 12, 16, 12, 8),
-        placed(_codes(), 0, 24, 12, 8),
-        placed(_retries(), 12, 24, 12, 8),
-        placed(_bad(), 0, 32, 12, 8),
+        placed(_codes(), 0, 38, 12, 8),
+        placed(_retries(), 12, 38, 12, 8),
+        placed(_bad(), 0, 46, 12, 8),
     ]
 
 
@@ -280,8 +282,8 @@ def _bad() -> timeseries.Panel:
 
 def _process() -> list[timeseries.Panel]:
     return [
-        placed(_memory(), 12, 32, 6, 8),
-        placed(_cpu(), 18, 32, 6, 8),
+        placed(_memory(), 12, 46, 6, 8),
+        placed(_cpu(), 18, 46, 6, 8),
     ]
 
 

@@ -1,26 +1,22 @@
-"""The alert rules' thresholds: a colour on a dashboard changes where an alert would."""
+"""The alert rules' numbers: a colour on a dashboard changes where an alert would."""
 
+import re
 from pathlib import Path
 
 import yaml
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models.dashboard import Threshold, ThresholdsMode
 
-_FILE = Path(__file__).parents[1] / "alerts" / "rules" / "thresholds.yaml"
+from exporter.duration import parse_duration
 
-
-def _read() -> dict[tuple[str, str], float]:
-    rules = (
-        rule for group in yaml.safe_load(_FILE.read_text())["groups"] for rule in group["rules"]
-    )
-    return {
-        (rule["labels"]["alert"], rule["labels"]["limit"]): float(rule["expr"])
-        for rule in rules
-        if rule["record"] == "wlvpn:threshold"
-    }
-
-
-_LIMITS = _read()
+_FILES = sorted((Path(__file__).parents[1] / "alerts" / "rules").glob("*.yaml"))
+_GROUPS = [group for file in _FILES for group in yaml.safe_load(file.read_text())["groups"]]
+_RULES = [rule for group in _GROUPS for rule in group["rules"]]
+_LIMITS = {
+    (rule["labels"]["alert"], rule["labels"]["limit"]): float(rule["expr"])
+    for rule in _RULES
+    if rule.get("record") == "wlvpn:threshold"
+}
 
 SERVER_FILLING = _LIMITS["WlvpnServerFillingUp", "used"]
 SERVER_FULL = _LIMITS["WlvpnServerSaturated", "used"]
@@ -29,6 +25,25 @@ COUNTRY_FILLING = _LIMITS["WlvpnCountryNearlySaturated", "used"]
 COUNTRY_FULL = _LIMITS["WlvpnCountrySaturated", "used"]
 HEADROOM_GONE = _LIMITS["WlvpnCountryHeadroomLow", "used"]
 CERTIFICATE_ENDS = _LIMITS["WlvpnCertificateExpiring", "seconds"]
+
+EVALUATION_SECONDS = max(parse_duration(group["interval"]).total_seconds() for group in _GROUPS)
+"""Time from one evaluation of the rules to the next."""
+
+
+def patience(alert: str) -> float:
+    """Seconds that an alert needs at most to fire once its rule could see the reason.
+
+    An average takes its whole window where the threshold is hardly exceeded; then `for` passes.
+    """
+    [rule] = [rule for rule in _RULES if rule.get("alert") == alert]
+    windows = re.findall(r"^avg_over_time\([^\[]+\[(\w+)\]", rule["expr"])
+    return sum(parse_duration(each).total_seconds() for each in (*windows, rule["for"]))
+
+
+def spare_seconds() -> float:
+    """So long before they are dropped, servers are too old for the alerts."""
+    [rule] = [rule for rule in _RULES if rule.get("record") == "wlvpn:servers_fresh:bool"]
+    return float(rule["expr"].rpartition(" - ")[2])
 
 
 def steps(base: str, *above: tuple[float, str]) -> ThresholdsConfig:

@@ -54,6 +54,18 @@ def read_usage(until: int, counter: str) -> Series:
     }
 
 
+def changing(every_minutes: int, minutes: int = MINUTES) -> Series:
+    """An exporter whose servers say something new every so often, for so long; then it is gone."""
+    steps = range(0, minutes, every_minutes)
+    values = " ".join(f"{60 * at}x{every_minutes - 1}" for at in steps)
+    return {
+        f"wlvpn_source_changed_timestamp_seconds{{{SERVERS}}}": f"{values} stale",
+        f"wlvpn_poll_interval_seconds{{{SERVERS}}}": f"60x{minutes} stale",
+        f"wlvpn_data_ttl_seconds{{{SERVERS}}}": f"600x{minutes} stale",
+        f"wlvpn_up{{{SERVERS}}}": f"1x{minutes} stale",
+    }
+
+
 STEADY = f"0+60x{MINUTES}"
 NEVER = f"0x{MINUTES}"
 HALF = MINUTES // 2
@@ -175,6 +187,48 @@ def asked() -> Mapping[str, str]:
             | of("2", {'wlvpn_usage_month_to_date_bytes{account="b"}': "5x240"}),
             {"{}": 12},
             id="usage without country codes, or without POPs",
+        ),
+        pytest.param(
+            "wlvpn-exporter, How old is what the rules see? C",
+            of("1", changing(5, MINUTES + 5)) | of("2", changing(10, MINUTES + 10)),
+            {f"{{{SERVERS}}}": 600},
+            id="of a pair, the one that saw fewer changes tells how often there are some",
+        ),
+        pytest.param(
+            "wlvpn-exporter, How old is what the rules see? C",
+            of("1", {f"wlvpn_source_changed_timestamp_seconds{{{SERVERS}}}": f"60x{MINUTES}"}),
+            {},
+            id="without a change nobody knows how often there are some",
+        ),
+        pytest.param(
+            "wlvpn-exporter, How old is what the rules see? F",
+            of("1", changing(5, MINUTES + 5)),
+            {f"{{{SERVERS}}}": 300 + 60 + 60 + 60},
+            id="source, poll, scrape and rules add up",
+        ),
+        pytest.param(
+            "wlvpn-exporter, Told after, at most A",
+            of("1", changing(5, MINUTES + 5)) | of("2", changing(5, HALF)),
+            {"{}": 480 + 600 + 300},
+            id="a country's average and its wait come on top; one of a pair is gone",
+        ),
+        pytest.param(
+            "wlvpn-exporter, Told after, at most B",
+            of("1", changing(5, MINUTES + 5)),
+            {"{}": 480 + 600 + 600},
+            id="a POP waits longer",
+        ),
+        pytest.param(
+            "wlvpn-exporter, Told after, at most D",
+            of("1", changing(5, MINUTES + 5)),
+            {"{}": 300 + 60 + 60 + 120},
+            id="that we are blind is told five minutes before the servers are dropped",
+        ),
+        pytest.param(
+            "wlvpn-exporter, Told after, at most A",
+            of("1", changing(5, HALF)),
+            {},
+            id="in an outage of the exporter nobody knows how late an alert is",
         ),
         pytest.param(
             "wlvpn-exporter, Memory A",

@@ -126,19 +126,24 @@ def _numbers() -> list[stat.Panel]:
             nothing="unseen",
         ),
     ]
-    return [placed(panel, 4 * place, 0, 4, 4) for place, panel in enumerate(panels)]
+    # Those that name each collector need the room of two.
+    widths = (6, 6, 3, 3, 3, 3)
+    return [
+        placed(panel, sum(widths[:place]), 0, widths[place], 4)
+        for place, panel in enumerate(panels)
+    ]
 
 
 def _polls() -> list[statetimeline.Panel | table.Panel | timeseries.Panel]:
     return [
-        placed(_collectors(), 0, 4, 24, 6),
-        placed(_states(), 0, 10, 12, 6),
-        placed(_age(), 12, 10, 12, 6),
-        placed(_outcomes(), 0, 16, 12, 8),
-        placed(_duration(), 12, 16, 12, 8),
-        placed(_codes(), 0, 38, 12, 8),
-        placed(_retries(), 12, 38, 12, 8),
-        placed(_bad(), 0, 46, 12, 8),
+        placed(_collectors(), 0, 4, 24, 7),
+        placed(_states(), 0, 11, 12, 6),
+        placed(_age(), 12, 11, 12, 6),
+        placed(_outcomes(), 0, 17, 12, 7),
+        placed(_duration(), 12, 17, 12, 7),
+        placed(_codes(), 0, 39, 12, 8),
+        placed(_retries(), 12, 39, 12, 8),
+        placed(_bad(), 0, 47, 12, 8),
     ]
 
 
@@ -274,16 +279,17 @@ def _bad() -> timeseries.Panel:
         "Rejected and held per minute",
         "Does the API tell nonsense? Records that could not be read and were left out, and lists "
         "that lost most of their records and were asked for again.",
-        Line(f"{_a_minute('wlvpn_records_rejected_total')}", "rejected: {{collector}}"),
-        Line(f"{_a_minute('wlvpn_readings_held_total')}", "held: {{collector}}"),
+        Line(f"sum({_a_minute('wlvpn_records_rejected_total')})", "rejected, all", "text"),
+        Line(f"{_a_minute('wlvpn_records_rejected_total')} > 0", "rejected: {{collector}}"),
+        Line(f"sum({_a_minute('wlvpn_readings_held_total')})", "held, all"),
         unit="none",
     )
 
 
 def _process() -> list[timeseries.Panel]:
     return [
-        placed(_memory(), 12, 46, 6, 8),
-        placed(_cpu(), 18, 46, 6, 8),
+        placed(_memory(), 12, 47, 6, 8),
+        placed(_cpu(), 18, 47, 6, 8),
     ]
 
 

@@ -11,6 +11,9 @@ from grafana.series import raw, recorded
 from grafana.table import Column, rows
 
 _BY = "by (account, collector)"
+_MOVING = 'collector!~"plans|accounts"'
+"""What changes only when somebody comes or goes says nothing of how often the platform measures."""
+
 _TOLD = {
     "a full country": "WlvpnCountrySaturated",
     "a full POP": "WlvpnPopSaturated",
@@ -19,21 +22,21 @@ _TOLD = {
 
 
 def panels(y: int) -> list[stat.Panel | table.Panel | timeseries.Panel]:
-    """The rows about it, from this height on: 14 high."""
+    """The rows about it, from this height on: 15 high."""
     return [
-        placed(_terms(), 0, y, 24, 6),
-        placed(_told(), 0, y + 6, 12, 8),
-        placed(_refresh_over_time(), 12, y + 6, 12, 8),
+        placed(_terms(), 0, y, 24, 7),
+        placed(_told(), 0, y + 7, 12, 8),
+        placed(_refresh_over_time(), 12, y + 7, 12, 8),
     ]
 
 
 def _refresh(collector: str = "") -> str:
     """Seconds between changes of the content, over six hours: as `wlvpn:source_refresh:seconds`."""
     name = "wlvpn_source_changed_timestamp_seconds"
-    changed = raw(name, collector=collector) if collector else raw(name)
+    changed = raw(name, collector=collector) if collector else raw(name, _MOVING)
     before = f"({changed} offset 1m > 0)"
-    since = f"({changed} > 0) - min_over_time({before}[6h:1m])"
-    return f"max {_BY} (({since}) / count_over_time(({changed} > {before})[6h:1m]))"
+    looked, saw = (f"count_over_time(({changed} {sign} {before})[6h:1m])" for sign in (">=", ">"))
+    return f"max {_BY} (60 * {looked} / {saw})"
 
 
 def _interval(collector: str = "") -> str:
@@ -60,8 +63,8 @@ def _terms() -> table.Panel:
         "How long does it take at most until something that happens on the platform is known? Its "
         "content changes every so often, as measured over six hours by our polls; then come the "
         "poll, the scrape and the evaluation of the rules, "
-        f"{limit.EVALUATION_SECONDS:g} seconds apart. Without a change in that time, nobody can "
-        "tell.",
+        f"{limit.EVALUATION_SECONDS:g} seconds apart. Without a change in that time nobody can "
+        "tell, nor where it changes only when customers or plans do.",
         [
             f"time() - ({changed})",
             f"time() - ({read})",
@@ -109,9 +112,12 @@ def _told() -> stat.Panel:
 def _refresh_over_time() -> timeseries.Panel:
     return graph(
         "Time between changes",
-        "Has the platform begun to measure less often? The time between two changes of what the "
-        "API tells, each as the average of six hours. Polls cannot see it to be less than their "
+        "Has the platform begun to measure less often? The time between two changes of servers "
+        "and of usage, each as the average of six hours. Polls cannot see it to be less than their "
         "interval.",
-        Line(recorded("wlvpn:source_refresh:seconds"), "{{collector}} · {{account}}"),
+        Line(
+            recorded("wlvpn:source_refresh:seconds", 'collector=~"servers|usage"'),
+            "{{collector}} · {{account}}",
+        ),
         unit="s",
     )

@@ -42,7 +42,6 @@ EQUIVALENT = {
     ("WlvpnApiKeyRefused", "line 11: max -> sum"): _NEVER_NEGATIVE,
     ("WlvpnApiKeyRefused", "line 12: increase -> rate"): "only compared with 0",
     ("WlvpnSchedulerStalled", "line 7: max -> sum"): _NEVER_NEGATIVE,
-    ("wlvpn:source_refresh:seconds", "line 3: 0 -> 1"): "a first change has none before it",
     ("WlvpnCountryEmpty", "line 1: max -> sum"): _NEVER_NEGATIVE,
     ("wlvpn:pop_servers:count", "line 1: count -> sum"): "what is counted is 1 each",
     ("wlvpn:country_servers:count", "line 1: count -> sum"): "what is counted is 1 each",

@@ -208,7 +208,7 @@ def asked() -> Mapping[str, str]:
         ),
         pytest.param(
             "wlvpn-exporter, Told after, at most A",
-            of("1", changing(5, MINUTES + 5)) | of("2", changing(5, HALF)),
+            of("1", changing(5, MINUTES + 5)) | of("2", changing(1, HALF)),
             {"{}": 480 + 600 + 300},
             id="a country's average and its wait come on top; one of a pair is gone",
         ),

@@ -107,8 +107,12 @@ def _as_victoria_counts(query: Query) -> Tolerance:
     """
     if query.kind == "values":
         return Tolerance(more=True)
+    if "[6h:1m]" in query.text:
+        # These hours reach back to scrapes a quarter of an hour apart, whose gaps it bridges. The
+        # rules' tests hold it to the very number.
+        return Tolerance(0.6)
     if not COUNTERS.search(query.text):
-        return _as_steps_are_counted(query)
+        return EXACT
     if query.kind == "instant":
         return Tolerance(0.05)
     return Tolerance(0.5 if query.place.startswith("annotation") else 0.25, summed=True)

@@ -119,8 +119,8 @@ _FORMS = """\
 _ALERTS = """\
 Three severities: `critical` wakes somebody, because users have nowhere left to go or because we see
 nothing; `warning` is a ticket; `info` is for dashboards and told to nobody. Each alert has a
-runbook. Alerts about servers and usage act only on readings that are fresh, those about how full
-something is on averages, and all survive a gap in the data.
+runbook. Alerts about servers, usage and customers act only on readings that are fresh, those about
+how full something is on averages, and all survive a gap in the data.
 
 The rules are in [alerts/rules](../alerts/rules), for Prometheus 2.42 and newer and for vmalert; for
 the Prometheus Operator they are [one object](../alerts/prometheusrule.yaml). Routes, groups and
@@ -301,7 +301,11 @@ def _alerts() -> str:
         "# Alerts",
         _NOTE,
         _ALERTS,
-        *(part for name in ("servers", "usage", "polls") for part in _alert_table(name)),
+        *(
+            part
+            for name in ("servers", "usage", "customers", "polls")
+            for part in _alert_table(name)
+        ),
         "## Thresholds",
         _THRESHOLDS,
         _table(("Alert", "Limits", "Value", "When to change it"), _thresholds()),

@@ -2,12 +2,18 @@
 
 from pathlib import Path
 
-from grafana import board, exporter, overview, servers, usage
+from grafana import board, customers, exporter, overview, servers, usage
 from grafana.page import page
 
 FOLDER = Path(__file__).parent / "dashboards"
 
-DASHBOARDS = (overview.made(), servers.made(), usage.made(), exporter.made())
+DASHBOARDS = (
+    overview.made(),
+    servers.made(),
+    usage.made(),
+    customers.made(),
+    exporter.made(),
+)
 
 
 def rendered() -> dict[str, str]:

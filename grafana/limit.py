@@ -24,6 +24,8 @@ POP_FULL = _LIMITS["WlvpnPopSaturated", "used"]
 COUNTRY_FILLING = _LIMITS["WlvpnCountryNearlySaturated", "used"]
 COUNTRY_FULL = _LIMITS["WlvpnCountrySaturated", "used"]
 HEADROOM_GONE = _LIMITS["WlvpnCountryHeadroomLow", "used"]
+CUSTOMERS_LOST = _LIMITS["WlvpnCustomersLost", "customers"]
+CUSTOMERS_LIMITED = _LIMITS["WlvpnCustomersLimited", "limited"]
 CERTIFICATE_ENDS = _LIMITS["WlvpnCertificateExpiring", "seconds"]
 
 EVALUATION_SECONDS = max(parse_duration(group["interval"]).total_seconds() for group in _GROUPS)

@@ -9,7 +9,7 @@ _HEAD = """\
 
 <!-- Written by `make docs` from the code: change the code, not this page. -->
 
-Four dashboards for Grafana 10 to 13, in [grafana/dashboards](../grafana/dashboards). They lead to
+Five dashboards for Grafana 10 to 13, in [grafana/dashboards](../grafana/dashboards). They lead to
 each other and take time range and choices along; a click on a country, a POP or a server leads to
 what is behind it. The alerts' links lead here too, so their uids never change.
 
@@ -18,7 +18,7 @@ what is behind it. The alerts' links lead here too, so their uids never change.
 ![Servers: the same evening, one server and its POP](servers.png)
 
 To import one by hand, choose its file under Dashboards, New, Import, then your Prometheus in the
-head. To provision all four, take [grafana/provisioning](../grafana/provisioning); the
+head. To provision all five, take [grafana/provisioning](../grafana/provisioning); the
 [compose file](../deploy/compose.yaml) and the [Kubernetes manifests](../deploy/kubernetes) do. Load
 the [rules](alerts.md) too: most numbers and tables work without them, most graphs do not.
 

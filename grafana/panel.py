@@ -1,11 +1,13 @@
 """Panels as all our dashboards draw them: each says what it answers, and what emptiness means."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import TypeVar
 
 from grafana_foundation_sdk.builders import (
+    bargauge,
     common,
     geomap,
     heatmap,
@@ -22,19 +24,28 @@ from grafana_foundation_sdk.models.dashboard import (
     DynamicConfigValue,
     FieldColorModeId,
     GridPos,
+    Threshold,
     ValueMap,
     ValueMapping,
     ValueMappingResult,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode, HeatmapColorScale
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = options.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 Panel = (
-    geomap.Panel | heatmap.Panel | stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
+    bargauge.Panel
+    | geomap.Panel
+    | heatmap.Panel
+    | stat.Panel
+    | statetimeline.Panel
+    | table.Panel
+    | timeseries.Panel
 )
 P = TypeVar(
     "P",
+    bargauge.Panel,
     geomap.Panel,
     heatmap.Panel,
     stat.Panel,
@@ -42,6 +53,8 @@ P = TypeVar(
     table.Panel,
     timeseries.Panel,
 )
+
+_DOUBLING = common.ScaleDistributionConfig().type(options.ScaleDistribution.LOG).log(2)
 
 ONE_ACCOUNT = DataTransformerConfig(
     "renameByRegex", options={"regex": "(.*) · default", "renamePattern": "$1"}
@@ -136,6 +149,7 @@ def graph(
     calcs: tuple[str, ...] = ("max",),
     steps: ThresholdsConfig | None = None,
     soft_max: float | None = None,
+    is_log: bool = False,
 ) -> timeseries.Panel:
     """Lines over time, with a legend that sorts by the first of `calcs`.
 
@@ -148,8 +162,10 @@ def graph(
             has ended has one too.
         steps: limits, drawn as dashed lines.
         soft_max: up to where the axis reaches at least.
+        is_log: whether a step of the axis doubles, where the largest would hide the others.
     """
-    made = told(timeseries.Panel(), title, description).unit(unit).min(0)
+    made = told(timeseries.Panel(), title, description).unit(unit)
+    made = made.scale_distribution(_DOUBLING) if is_log else made.min(0)
     made = made.line_width(1).fill_opacity(0).show_points(options.VisibilityMode.NEVER)
     made = made.tooltip(
         common.VizTooltipOptions()
@@ -212,10 +228,53 @@ def heat(title: str, description: str, line: Line, *, unit: str, cells: str) -> 
     return made.with_target(query(line.expr, line.legend, every="5m"))
 
 
+def bars(
+    title: str,
+    description: str,
+    expr: str,
+    bounds: Sequence[int],
+    worded: Callable[[int], str],
+    *,
+    nothing: str,
+) -> bargauge.Panel:
+    """How many there are in each bucket of a histogram, as bars.
+
+    Args:
+        title: its heading.
+        description: the question it answers.
+        expr: the buckets by `le`; Grafana takes the difference of each and the one before.
+        bounds: of the buckets.
+        worded: a bound in words.
+        nothing: what its emptiness means.
+    """
+    made = told(bargauge.Panel(), title, description).unit("none").decimals(0).no_value(nothing)
+    made = made.thresholds(ThresholdsConfig().steps([Threshold(color="blue")])).min(0)
+    made = made.orientation(options.VizOrientation.HORIZONTAL).show_unfilled(False)
+    made = made.display_mode(options.BarGaugeDisplayMode.BASIC)
+    made = made.text(common.VizTextDisplayOptions().title_size(12).value_size(14))
+    made = made.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    made = made.with_target(instant(expr, "{{le}}").format(PromQueryFormat.HEATMAP))
+    for pattern, name in _buckets(bounds, worded):
+        renamed = {"regex": pattern, "renamePattern": name}
+        made = made.with_transformation(DataTransformerConfig("renameByRegex", options=renamed))
+    return made
+
+
 def words(names: Mapping[str, tuple[str, str]]) -> ValueMap:
     """Words and colours for values."""
     found = {value: ValueMappingResult(text, color) for value, (text, color) in names.items()}
     return ValueMap(found)
+
+
+def _buckets(bounds: Sequence[int], worded: Callable[[int], str]) -> Iterator[tuple[str, str]]:
+    """A pattern for each bucket's `le`, as different Prometheus write it, and its name."""
+    for below, bound in zip([None, *bounds[:-1]], bounds, strict=True):
+        digits = f"{bound}".rstrip("0")
+        power = len(f"{bound}") - 1
+        mantissa = re.escape(f"{digits[0]}.{digits[1:]}".rstrip("."))
+        name = f"up to {worded(bound)}" if below is None else f"{worded(below)} to {worded(bound)}"
+        yield rf"^({bound}(\.0)?|{mantissa}e\+0?{power})$", name
+    yield r"^\+Inf$", f"more than {worded(bounds[-1])}"
 
 
 def _legend(calcs: tuple[str, ...]) -> common.VizLegendOptions:

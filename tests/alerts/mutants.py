@@ -52,6 +52,8 @@ EQUIVALENT = {
         'line 3: alert="WlvpnPopCapacityForecast", -> nothing',
     ): _ONE_ROW,
     ("WlvpnPopTrafficUnusual", 'line 4: alert="WlvpnPopTrafficUnusual", -> nothing'): _ONE_ROW,
+    ("WlvpnCustomersLimited", 'line 4: alert="WlvpnCustomersLimited", -> nothing'): _ONE_ROW,
+    ("WlvpnCustomersLimited", 'line 8: alert="WlvpnCustomersLimited", -> nothing'): _ONE_ROW,
     ("WlvpnPopTrafficUnusual", 'line 8: alert="WlvpnPopTrafficUnusual", -> nothing'): _ONE_ROW,
 }
 """Mutants that no test can tell from the rule, by rule and change, with the reason."""

@@ -21,7 +21,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_SMALL = 20
+_SMALL = 50
 
 _SETS = ("and", "or", "unless")
 SWAPS = {
@@ -58,6 +58,7 @@ LEFT_ALONE = {
     "bool": "removed, not swapped",
     "group": "what it joins or counts is there or not: the value is 1 by any other name",
     "group_left": "without it, the join is an error",
+    "histogram_quantile": "its number is changed, and what it is grouped by",
     "last_over_time": "asks for existence here: what it is taken from is 1, or is grouped",
     "offset": "removed, not swapped",
     "on": "its labels are removed, one by one",

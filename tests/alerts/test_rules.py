@@ -25,7 +25,10 @@ from tests.alerts.catalogue import (
 
 TESTS = sorted(ALERTS.glob("tests/*.yaml"))
 DATA_ALERTS = [
-    rule["alert"] for stem in ("servers", "usage") for rule in rules(stem) if "alert" in rule
+    rule["alert"]
+    for stem in ("servers", "usage", "customers")
+    for rule in rules(stem)
+    if "alert" in rule
 ]
 CASES = ("fires", "stays silent", "waits", "survives a gap", "resolves", "counts two replicas once")
 TRIALS = [
@@ -128,7 +131,7 @@ def test_annotations_tell_what_on_call_needs(alert: str) -> None:
     assert ("https://runbooks.example.com/wlvpn", f"{alert}.md") == (base, page)
     assert (ALERTS / "runbooks" / page).is_file()
     assert re.match(
-        r"https://grafana\.example\.com/d/wlvpn-(overview|servers|usage|exporter)(\?|$)",
+        r"https://grafana\.example\.com/d/wlvpn-(overview|servers|usage|customers|exporter)(\?|$)",
         annotations["dashboard_url"],
     )
     assert BY_ALERT[alert]["labels"]["severity"] in ("critical", "warning", "info")
@@ -142,9 +145,10 @@ def test_every_alert_bridges_a_failed_scrape(alert: str) -> None:
 
 @pytest.mark.parametrize("alert", DATA_ALERTS)
 def test_data_alerts_ask_for_freshness(alert: str) -> None:
-    """No alert about servers or usage acts on a reading that has grown old."""
+    """No alert about servers, usage or customers acts on a reading that has grown old."""
     gates = re.findall(
-        r"^and on \(account\)\nwlvpn:(servers|usage)_fresh:bool == 1$",
+        r"^and on \(account\)\n"
+        r"wlvpn:(servers_fresh:bool|usage_fresh:bool|customers_fresh:bool{.*}) == 1$",
         BY_ALERT[alert]["expr"],
         re.MULTILINE,
     )

@@ -33,6 +33,9 @@ OFFSET = timedelta(seconds=10)
 FRAME = struct.Struct(">QQI")
 """When a page was scraped and when its exporter was started, in milliseconds; its length."""
 
+_OPTIONAL = ("plans", "accounts", "usage_report")
+"""Off by default; a dashboard shows what they tell."""
+
 _PATIENCE_SECONDS = 0.002
 _AWAKE_SECONDS = 30
 _POLL_FIRST = timedelta(seconds=20)  # polls begin with the exporter: a scrape comes after them
@@ -127,6 +130,7 @@ class Stage:
                 "api_key": str(self.simulator.key),
                 "ca_file": self.ca_file,
                 "web.listen_address": "127.0.0.1:0",
+                **{f"collectors.{name}.enabled": "true" for name in _OPTIONAL},
                 **{name.replace("__", "."): value for name, value in options.items()},
             }
         )

@@ -106,6 +106,7 @@ def thresholds_are_the_alerts(board: Board, panel: Json) -> Iterator[str]:
     read = " ".join(board.filled(target.get("expr", "")) for target in panel.get("targets", ()))
     limits = {"lost"} if ":lost" in read else set()
     limits |= {"used", "forecast"} if "capacity" in read else set()
+    limits |= {"limited"} if "wlvpn_accounts" in read else set()
     allowed = {
         float(rule["expr"])
         for rule in RULES

@@ -15,7 +15,10 @@ from tests.alerts.promql import in_seconds
 from tests.grafana.api import Api, Matrix
 from tests.grafana.remote_write import STALE, Writer, instant, labels, request, sample
 
-ORDER = ("wlvpn-thresholds", "wlvpn-fresh", "wlvpn-polls", "wlvpn-servers", "wlvpn-usage")
+ORDER = (
+    *("wlvpn-thresholds", "wlvpn-fresh", "wlvpn-polls"),
+    *("wlvpn-servers", "wlvpn-usage", "wlvpn-customers"),
+)
 """A record is read by groups after its own."""
 QUOTA = "wlvpn:month_quota:bytes"
 

@@ -21,11 +21,16 @@ AWAY = "par"
 _PATIENCE = {
     "servers": (0.11, 0.14, 0.16, 0.19, 0.24, 0.38, 0.62),
     "usage": (0.21, 0.27, 0.33, 0.46, 0.55, 0.81, 1.3),
+    "plans": (0.09, 0.12, 0.2),
+    "accounts": (0.24, 0.31, 0.42, 0.66),
+    "usage_report": (0.28, 0.36, 0.51, 0.9),
 }
 """Seconds that an answer takes, each as often as the others."""
 
 _FULL_MINUTES = 45  # from the first sign until the country is full
 _SPOILT = (215, 130)  # minutes before the end between which a record is unreadable
+_CLOSINGS = ((135, 12), (90, 6))  # minutes before the end, percent of the customers
+_CLOSED = 3
 
 
 Edit = Callable[[Payload, float], Payload]
@@ -107,6 +112,18 @@ def _troubled_usage(payload: Payload, minutes: float) -> Payload:
     return {**payload, "data": {**cells, pop: spoilt}}
 
 
+def _troubled_accounts(payload: Payload, minutes: float) -> Payload:
+    """A billing system closes customers by mistake, in two batches."""
+    listed = payload["customers"]
+    assert isinstance(listed, list)
+    percent = sum(more for begins, more in _CLOSINGS if minutes <= begins)
+    kept = [
+        {**each, "acct_status_id": _CLOSED} if each["cust_id"] % 100 < percent else each
+        for each in listed
+    ]
+    return {**payload, "customers": kept}
+
+
 def _filled(server: Mapping[str, object], crowd: float) -> Mapping[str, object]:
     used = int(str(server["capacity"]))
     return {**server, "capacity": min(100, used + math.ceil(1.1 * crowd * (100 - used)))}
@@ -129,7 +146,11 @@ STORIES: Mapping[str, Story] = {
             Fault(48, 33, ("*:status=502:probability=0.4", "*:reset:probability=0.3")),
             Fault(8.7, 0, ("*:status=503:probability=0.6", "*:hang")),
         ),
-        edits={"servers": _troubled_servers, "usage": _troubled_usage},
+        edits={
+            "servers": _troubled_servers,
+            "usage": _troubled_usage,
+            "accounts": _troubled_accounts,
+        },
     ),
 }
 

@@ -54,6 +54,10 @@ def read_usage(until: int, counter: str) -> Series:
     }
 
 
+def customers(group: str, status: str, values: str) -> Series:
+    return {f'wlvpn_accounts{{account="a", group="{group}", status="{status}"}}': values}
+
+
 def changing(every_minutes: int, minutes: int = MINUTES) -> Series:
     """An exporter whose servers say something new every so often, for so long; then it is gone."""
     steps = range(0, minutes, every_minutes)
@@ -187,6 +191,68 @@ def asked() -> Mapping[str, str]:
             | of("2", {'wlvpn_usage_month_to_date_bytes{account="b"}': "5x240"}),
             {"{}": 12},
             id="usage without country codes, or without POPs",
+        ),
+        pytest.param(
+            "wlvpn-customers, Active customers A",
+            of("1", customers("1", "active", "90x240") | customers("other", "active", "10x240"))
+            | of("2", customers("1", "active", "85x240") | customers("2", "active", "10x240")),
+            {"{}": 100},
+            id="a pair does not double customers, nor does a group that one of them folds",
+        ),
+        pytest.param(
+            "wlvpn-customers, Active customers A",
+            of("1", customers("1", "active", f"90x{HALF} stale")),
+            {},
+            id="in an outage no customer is active, which is not none",
+        ),
+        pytest.param(
+            "wlvpn-customers, At their cap A",
+            of("1", customers("1", "active", "75x240") | customers("1", "cap_reached", "25x240"))
+            | of("2", customers("1", "active", "75x240") | customers("1", "cap_reached", "25x240")),
+            {"{}": 0.25},
+            id="a share of those who are open",
+        ),
+        pytest.param(
+            "wlvpn-customers, Lost within a day A",
+            {'wlvpn:customers_lost1d:count{account="a"}': "100x240"},
+            {},
+            id="in an outage no customer was lost",
+        ),
+        pytest.param(
+            "wlvpn-customers, Lost within a day A",
+            of("1", customers("1", "active", "75x240") | customers("2", "active", "75x240"))
+            | {'wlvpn:customers_lost1d:count{account="a"}': "100x240"},
+            {"{}": 100},
+            id="customers were lost",
+        ),
+        pytest.param(
+            "wlvpn-customers, Customers by bytes today A",
+            of("1", {'wlvpn_customer_day_bytes_bucket{account="a", le="+Inf"}': "9x240"})
+            | of("2", {'wlvpn_customer_day_bytes_bucket{account="a", le="+Inf"}': "8x240"})
+            | of("1", {'wlvpn_customer_day_bytes_bucket{account="b", le="+Inf"}': "5x240"}),
+            {'{le="+Inf"}': 14},
+            id="accounts add up, a pair does not",
+        ),
+        pytest.param(
+            "wlvpn-customers, Age of what you see A",
+            of(
+                "1",
+                {
+                    'wlvpn_last_success_timestamp_seconds{account="a", collector="plans"}': AGES,
+                    'wlvpn_last_success_timestamp_seconds{account="a", collector="accounts"}': (
+                        f"0+60x{HALF}"
+                    ),
+                    f"wlvpn_last_success_timestamp_seconds{{{USAGE}}}": NEVER,
+                },
+            ),
+            {"{}": 7200},
+            id="the oldest of the optional readings counts, and no other",
+        ),
+        pytest.param(
+            "wlvpn-customers, Age of what you see A",
+            of("1", {f"wlvpn_last_success_timestamp_seconds{{{SERVERS}}}": AGES}),
+            {},
+            id="what is switched off has no age",
         ),
         pytest.param(
             "wlvpn-exporter, How old is what the rules see? C",

@@ -2,6 +2,7 @@
 
 import re
 from itertools import product
+from typing import Any
 
 import pytest
 from grafana_foundation_sdk.models.dashboard import Dashboard, GridPos
@@ -54,3 +55,25 @@ def test_the_first_screen_is_full_and_cuts_nothing(dashboard: Dashboard) -> None
 
 def _cells(at: GridPos) -> list[tuple[int, int]]:
     return list(product(range(at.y, at.y + at.h), range(at.x, at.x + at.w)))
+
+
+@pytest.mark.parametrize(
+    ("title", "le", "name"),
+    [
+        ("Customers by bytes today", "1.048576e+06", "up to 1 MiB"),
+        ("Customers by bytes today", "1048576.0", "up to 1 MiB"),
+        ("Customers by bytes today", "1.073741824e+09", "256 MiB to 1 GiB"),
+        ("Customers by bytes today", "1.099511627776e+12", "256 GiB to 1 TiB"),
+        ("Customers by bytes today", "+Inf", "more than 1 TiB"),
+        ("Customers by connections today", "1", "up to 1"),
+        ("Customers by connections today", "10.0", "5 to 10"),
+        ("Customers by connections today", "1000", "500 to 1000"),
+        ("Customers by connections today", "1e+03", "500 to 1000"),
+        ("Customers by connections today", "+Inf", "more than 1000"),
+    ],
+)
+def test_a_bucket_has_a_name(title: str, le: str, name: str) -> None:
+    """However a Prometheus writes a bound, one pattern turns it into words."""
+    [panel] = [each for each in panels(BY_UID["wlvpn-customers"]) if each.title == title]
+    renamed: list[Any] = [step.options for step in panel.transformations or ()]
+    assert [name] == [each["renamePattern"] for each in renamed if re.search(each["regex"], le)]

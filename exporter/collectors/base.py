@@ -1,8 +1,8 @@
 """What a collector is: one resource of the API, its records and its metrics.
 
 A collector knows neither its account nor the clock nor the network: it is handed a `get` and an
-instant, and returns what the API said. To add one, write its module and name it in
-`collectors.ALL`; its options, flags, documentation and health metrics follow from that.
+instant, and returns what the API said. Its options, flags, documentation and health metrics follow
+from its name in `collectors.ALL`; CONTRIBUTING.md tells what else a new one needs.
 """
 
 import re

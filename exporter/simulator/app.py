@@ -45,13 +45,16 @@ PLANS = "/v2/plans"
 ACCOUNTS = "/v2/customers/paged/"
 USAGE_REPORT = "/v2/customers/usage-report/"
 
-_ENDPOINTS = {
-    SERVERS: "servers",
-    USAGE: "usage",
-    PLANS: "plans",
-    ACCOUNTS: "accounts",
-    USAGE_REPORT: "usage_report",
+EXAMPLES: Mapping[str, str] = {
+    "servers": f"{SERVERS}?country=FR,US",
+    "usage": f"{USAGE}?start_date=YYYY-MM-DD&end_date=YYYY-MM-DD",
+    "plans": PLANS,
+    "accounts": f"{ACCOUNTS}?page=1&page_size=100&open_date=YYYY-MM-DD",
+    "usage_report": f"{USAGE_REPORT}?start_date=YYYY-MM-DD&max_results=5000&cust_id_offset=0",
 }
+"""What each endpoint may be asked, by its name."""
+
+_ENDPOINTS = {example.partition("?")[0]: name for name, example in EXAMPLES.items()}
 _GRACE_SECONDS = 0.2  # for an answer under way when stopping; aiohttp may spend it twice
 
 
@@ -302,11 +305,5 @@ class Simulator:
 
 
 def _index() -> Reply:
-    endpoints = [
-        f"{SERVERS}?country=FR,US",
-        f"{USAGE}?start_date=YYYY-MM-DD&end_date=YYYY-MM-DD",
-        PLANS,
-        f"{ACCOUNTS}?page=1&page_size=100&open_date=YYYY-MM-DD",
-        f"{USAGE_REPORT}?start_date=YYYY-MM-DD&max_results=5000&cust_id_offset=0",
-    ]
+    endpoints = list(EXAMPLES.values())
     return Reply(200, {"name": "simulator of the White Label VPN API", "endpoints": endpoints})

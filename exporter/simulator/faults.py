@@ -183,7 +183,7 @@ def describe() -> str:
     width = max(len(usage) for usage, _ in honest + line)
     return "\n".join(
         [
-            "faults of the endpoints servers, usage, plans, accounts, usage_report and * (all):",
+            f"faults of the endpoints {', '.join(ENDPOINTS[:-2])} and * (all):",
             *(f"  {usage:{width}}  {told}" for usage, told in honest),
             "",
             *_choices(),

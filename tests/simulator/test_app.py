@@ -8,8 +8,18 @@ from typing import Any
 import aiohttp
 import pytest
 
-from exporter.simulator import Clock, Simulator, World
-from exporter.simulator.app import ACCOUNTS, PLANS, SERVERS, USAGE, USAGE_REPORT, Payload
+from exporter.collectors import ALL
+from exporter.simulator import Clock, Rule, Simulator, World, dialect
+from exporter.simulator.app import (
+    ACCOUNTS,
+    EXAMPLES,
+    PLANS,
+    SERVERS,
+    USAGE,
+    USAGE_REPORT,
+    Payload,
+)
+from exporter.simulator.faults import ENDPOINTS
 
 JULY = {"start_date": "2026-07-01", "end_date": "2026-07-31"}
 
@@ -209,6 +219,26 @@ async def test_introduces_itself(stranger: aiohttp.ClientSession) -> None:
     assert "simulator" in payload["name"]
     expected = [SERVERS, USAGE, PLANS, ACCOUNTS, USAGE_REPORT]
     assert [endpoint.split("?")[0] for endpoint in payload["endpoints"]] == expected
+
+
+def test_every_collector_is_simulated() -> None:
+    """What can be polled can be asked, answered and made to fail, by the same name."""
+    expected = [kind.name for kind in ALL]
+    assert (expected, expected) == (list(EXAMPLES), list(dialect.TELL))
+    assert [*expected, "*", "line"] == list(ENDPOINTS)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("fault", ["capacities=-1", "duplicate", "gone", "shrink"])
+async def test_faults_of_payloads_strike_everywhere(
+    simulator: Simulator, api: aiohttp.ClientSession, name: str, fault: str
+) -> None:
+    """No endpoint is left alone because its map or numbers are not known by name."""
+    path = EXAMPLES[name].replace("YYYY-MM-DD", f"{simulator.clock.now():%Y-%m-%d}")
+    path = path.partition("&open_date")[0]  # nobody came today
+    honest = await told(api, path)
+    simulator.rules = [Rule.parse(f"{name}:{fault}")]
+    assert honest != await told(api, path)
 
 
 @pytest.mark.parametrize(

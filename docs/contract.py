@@ -56,7 +56,7 @@ def text(before: set[str]) -> str:
 
 
 def _command_line() -> Iterator[str]:
-    yield from (f"exit {code}" for code in re.findall(r"\b[0-9]\b", cli.__doc__ or ""))
+    yield from (f"exit {code}" for code in re.findall(r"\b[0-9]+\b", cli.__doc__ or ""))
     yield from (f"flag {option.flag}" for option in options() if option.flag)
     shared = {option.name for option in options()}
     for name, command in cli.parsers()[1].items():

@@ -134,8 +134,8 @@ to edit, and are recorded as `wlvpn:threshold`."""
 
 _USAGE = f"""\
 `{PROGRAM}` alone is `{PROGRAM} serve`. Results go to stdout, everything else to stderr. All
-commands but `simulate` take the options above as flags; `demo` leaves out those that lead to the
-real API."""
+commands but `simulate` and `completion` take the options above as flags; `demo` leaves out those
+that lead to the real API."""
 
 
 def pages() -> dict[Path, str]:

@@ -1,7 +1,7 @@
 """The command line: results on stdout, everything else on stderr.
 
 Exit codes: 0 fine, 1 the API (or the exporter that was asked) failed, 2 wrong usage or
-configuration.
+configuration; 130 or 143 a command was stopped before its end, by SIGINT or SIGTERM.
 """
 
 # A command imports what it alone needs: a container asks for its health every half a minute, and
@@ -266,10 +266,13 @@ def _faults() -> str:
 
 
 def _add_backfill_flags(backfill: Parser) -> None:
-    months = (("--from", "first", "begin with"), ("--to", "last", "end with, up to yesterday"))
+    months = (
+        ("--from", "first", "begin with, such as 2026-01"),
+        ("--to", "last", "end with, up to yesterday"),
+    )
     for flag, name, told in months:
         backfill.add_argument(
-            flag, dest=name, required=True, metavar="YYYY-MM", help=f"The month to {told}."
+            flag, dest=name, required=True, metavar="MONTH", help=f"The month to {told}."
         )
     backfill.add_argument(
         "--output", required=True, metavar="DIR", help="Folder for the files, one for each day."

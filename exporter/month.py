@@ -31,7 +31,7 @@ class Month:
         """
         found = _TEXT.fullmatch(text)
         if not found:
-            raise ValueError("not a month: write one such as 2026-01")
+            raise ValueError("not a month from 2000 on: write one such as 2026-01")
         return cls(int(found[1]), int(found[2]))
 
     @property

@@ -138,10 +138,12 @@ def _parse_yaml(text: str, told: str) -> Section:
             node: yaml.MappingNode,
             deep: bool = False,  # noqa: FBT001, FBT002 - as PyYAML has it
         ) -> dict[Hashable, Any]:
-            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if len(set(names)) < len(names):
-                mark = node.start_mark
-                raise yaml.constructor.ConstructorError(None, None, "a name stands twice", mark)
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    told = "this name stands twice"
+                    raise yaml.constructor.ConstructorError(None, None, told, key.start_mark)
+                seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
             return super().construct_mapping(node, deep)
 
     try:

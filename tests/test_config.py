@@ -804,7 +804,7 @@ def test_what_the_parser_stumbles_over_is_no_yaml(text: str) -> None:
 
 def test_a_name_that_stands_twice_is_refused() -> None:
     """Neither of two values is the right one."""
-    expected = "config.file: wlvpn.yml, line 2: a name stands twice"
+    expected = "config.file: wlvpn.yml, line 2: this name stands twice"
     text = "api_key: the-key\nlog: {level: info, level: debug}\n"
     assert (expected,) == problems(write(text))
 

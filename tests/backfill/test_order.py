@@ -59,9 +59,12 @@ def test_a_month_without_a_day_that_is_over(month: str, now: datetime) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--from", "2026-1"], ["--from: 2026-1 is not a month: write one such as 2026-01"]),
-        (["--to", "soon"], ["--to: soon is not a month: write one such as 2026-01"]),
-        (["--to", ""], ["--to: nothing is not a month: write one such as 2026-01"]),
+        (
+            ["--from", "2026-1"],
+            ["--from: 2026-1 is not a month from 2000 on: write one such as 2026-01"],
+        ),
+        (["--to", "soon"], ["--to: soon is not a month from 2000 on: write one such as 2026-01"]),
+        (["--to", ""], ["--to: nothing is not a month from 2000 on: write one such as 2026-01"]),
         (["--from", "2026-05"], ["--from: 2026-05 is after --to 2026-02: turn them round"]),
         (["--output", ""], ["--output: nothing is not a folder: name one"]),
         (["--label", "job"], ["--label: job has no value: write name=value, such as job=wlvpn"]),
@@ -100,8 +103,8 @@ def test_a_month_without_a_day_that_is_over(month: str, now: datetime) -> None:
         (
             ["--from", "x", "--to", "y\n", "--label", "z"],
             [
-                "--from: x is not a month: write one such as 2026-01",
-                r"--to: 'y\n' is not a month: write one such as 2026-01",
+                "--from: x is not a month from 2000 on: write one such as 2026-01",
+                r"--to: 'y\n' is not a month from 2000 on: write one such as 2026-01",
                 "--label: z has no value: write name=value, such as job=wlvpn",
             ],
         ),
@@ -123,7 +126,9 @@ def test_wrong_usage_is_told_at_once(
 def test_what_is_missing_is_told(capsys: Capture) -> None:
     """Without the months and the folder there is no order."""
     assert 2 == main(["backfill", "--from", "2026-01"])
-    expected = "the following arguments are required: --to, --output: see `wlvpn-exporter --help`"
+    expected = (
+        "the following arguments are required: --to, --output: see `wlvpn-exporter backfill --help`"
+    )
     assert f"wlvpn-exporter: {expected}\n" == capsys.readouterr().err
 
 

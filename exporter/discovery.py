@@ -26,6 +26,7 @@ MAX_PER_POP = 2
 _LISTS = ("account", "country", "pop")
 _PARAMETERS = (*_LISTS, "port", "max_per_pop")
 _MANY = 100  # names that a message lists
+_COMPARED = 1_000  # names that one is compared with: 20,000 long ones take half a minute
 _JSON = json.JSONEncoder(separators=(",", ":"))
 _NUMBER = re.compile(r"[0-9]{1,6}", re.ASCII)
 
@@ -223,7 +224,8 @@ def _mend(name: str, known: Collection[str]) -> str:
     if alike:
         return f"did you mean {min(alike)}?"
     listed = ", ".join(sorted(known)[:_MANY]) + ", ..." * (len(known) > _MANY)
-    return nearest(clean(name), known, f"known are {listed}")
+    compared = known if len(known) <= _COMPARED else ()
+    return nearest(clean(name), compared, f"known are {listed}")
 
 
 def _filter(servers: Iterable[Server], query: Query) -> list[Server]:

@@ -11,7 +11,7 @@ from exporter.collectors import ALL
 from exporter.collectors.base import Answer
 from exporter.column import Column, head, line, wrap
 from exporter.duration import format_age
-from exporter.errors import ApiError, RateLimitedError
+from exporter.errors import ApiError, ConfigError, RateLimitedError
 from exporter.events import Event, RequestDone
 from exporter.mend import mend
 from exporter.poll import Poller
@@ -72,7 +72,11 @@ class Probe:
         self._requests: list[RequestDone] = []
 
     async def tell(self, say: Callable[[str], None]) -> bool:
-        """Says each line as soon as it is known; gives whether everything was permitted."""
+        """Says each line as soon as it is known; gives whether everything was permitted.
+
+        Raises:
+            ConfigError: nothing is enabled, so there is nothing to ask for.
+        """
         findings: list[Finding] = []
         async with self._service.pollers() as pollers:
             for account, group in groupby(pollers, key=attrgetter("account")):
@@ -82,6 +86,10 @@ class Probe:
                     findings.append(await self.ask(poller))
                     _say(say, _row(findings[-1]))
                 _say(say, _tail(findings[mine:], self._clock.now()))
+        if not findings:
+            raise ConfigError(
+                ["--probe: every collector is off: write enabled: true for one of them"]
+            )
         permitted = sum(finding.is_permitted for finding in findings)
         _say(say, ["", f"{permitted} of {len(findings)} permitted."])
         return permitted == len(findings)

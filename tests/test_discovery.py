@@ -346,6 +346,16 @@ async def test_a_message_stays_short(clock: ManualClock) -> None:
     assert len(told) < 1000
 
 
+@pytest.mark.parametrize(
+    ("pops", "mend"), [(1000, "did you mean p000?"), (1001, "known are p000, p001, ")]
+)
+async def test_a_typo_costs_little(pops: int, mend: str, clock: ManualClock) -> None:
+    """A name is compared with a thousand others at the most: with 20,000 it takes a minute."""
+    many = [PARIS._replace(fqdn=f"p{n:03}-a01", pop=f"p{n:03}") for n in range(pops)]
+    _, told = refused(await store_of(clock, default=many), "pop=p000x")
+    assert told.startswith(f"pop: p000x is not known: {mend}")
+
+
 async def test_an_account_that_does_not_poll_servers_is_refused(clock: ManualClock) -> None:
     """By name, with the mend; without a name it is left out, and if nobody does, that is told."""
     usage: Collector[object, object] = UsageCollector(UsageCollector.options_type())  # type: ignore[assignment] # any

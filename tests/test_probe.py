@@ -14,7 +14,7 @@ from exporter.cli import main
 from exporter.collectors import ALL
 from exporter.column import width
 from exporter.config import load
-from exporter.errors import REASONS
+from exporter.errors import REASONS, ConfigError
 from exporter.mend import MENDS
 from exporter.probe import SHOWN_FIELDS, Probe
 from exporter.service import Service
@@ -195,6 +195,17 @@ async def test_what_is_off_is_named_and_not_asked(
     assert f"  Off, so not asked for: {names}." in said
     assert ["/v2/servers"] == [request.path for request in simulator.requests]
     assert ("1 of 1 permitted.", True) == (said[-1], permitted)
+
+
+async def test_a_probe_of_nothing_is_refused(
+    simulator: Simulator, configure: Configure, clock: ManualClock
+) -> None:
+    """Where all is off nothing was permitted, and who asks has to turn something on."""
+    off = {f"collectors__{kind.name}__enabled": "false" for kind in ALL}
+    with pytest.raises(ConfigError) as caught:
+        await probed(configure(**off), clock)
+    expected = "--probe: every collector is off: write enabled: true for one of them"
+    assert ((expected,), 0) == (caught.value.problems, len(simulator.requests))
 
 
 async def test_many_unknown_fields_are_counted(

@@ -23,6 +23,9 @@ from exporter.metric import Metric, Table
 PATH = "/v2/servers"
 FIELDS = frozenset({"country", "city", "capacity", "ip"})
 
+MAX_KNOWN_POPS = 10_000
+"""So many POPs are remembered; an API that names more of them makes up names."""
+
 _POP = re.compile(r"[^-.]+")
 
 
@@ -217,11 +220,13 @@ class ServersCollector(Collector[Servers, Turnover]):
         listed = {**unreadable, **readable}
         if listed == before and last:
             return replace(tally, unreadable=unreadable)
+        pops = frozenset(server.pop for server in content.servers)
+        known = pops | tally.pops
         return Turnover(
             added=_add(tally.added, listed, without=before),
             removed=_add(tally.removed, before, without=listed),
             unreadable=unreadable,
-            pops=tally.pops.union(server.pop for server in content.servers),
+            pops=known if len(known) <= MAX_KNOWN_POPS else pops,
         )
 
 

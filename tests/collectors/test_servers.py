@@ -349,3 +349,14 @@ def test_turnover_becomes_counters() -> None:
         'wlvpn_servers_removed_total{account="default",country="US"} 1',
     ]
     assert expected == lines.decode().splitlines()
+
+
+def test_made_up_pops_are_forgotten() -> None:
+    """What was ever listed is remembered, but not without an end."""
+
+    def reading(poll: int, pops: int) -> Servers:
+        names = (f"{poll}x{n}" for n in range(pops))
+        return Servers(tuple(PARIS._replace(fqdn=f"{n}-a", pop=n) for n in names), countries=())
+
+    assert 6000 == len(turnover(*(reading(poll, 6000) for poll in range(3))).pops)
+    assert 18 == len(turnover(*(reading(poll, 6) for poll in range(3))).pops)

@@ -12,7 +12,7 @@ import asyncio
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from exporter import PROGRAM, __version__, logs
@@ -22,6 +22,7 @@ from exporter.errors import ConfigError
 from exporter.exposition import CONTENT_TYPES
 from exporter.parser import Parser
 from exporter.settings import Settings, options
+from exporter.source import given, nearest
 
 _DESCRIPTION = """\
 Polls the White Label VPN API and serves what it says as Prometheus metrics.
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser, commands = parsers()
         words = words if _names_command(words) else ["serve", *words]
+        _check_command(words[0], commands)
         found, unknown = parser.parse_known_args(words)
         if unknown:
             commands[found.command].refuse(unknown[0])
@@ -83,6 +85,12 @@ def _names_command(words: Sequence[str]) -> bool:
     return bool(words) and (
         not words[0].startswith("-") or words[0] in {"-h", "--help", "--version"}
     )
+
+
+def _check_command(word: str, known: Iterable[str]) -> None:
+    if not word.startswith("-") and word not in known:
+        mend = nearest(word, known, f"see `{PROGRAM} --help`")
+        raise ConfigError([f"{given(word)}: unknown command: {mend}"])
 
 
 def _serve(found: argparse.Namespace) -> int:

@@ -58,8 +58,9 @@ def grow(found):
     return found[0][1]
 
 async def look(how):
+    small = {"servers": 10, "customers": 10, "seed": 1}
     flags = {"api_key": "x", "base_url": "http://127.0.0.1:1", "web.listen_address": "127.0.0.1:0"}
-    serving = serve(load(flags)) if how == "serve" else run_demo(flags, servers=10, seed=1)
+    serving = serve(load(flags)) if how == "serve" else run_demo(flags, **small)
     task = asyncio.create_task(serving)
     async with asyncio.timeout(10):
         while not gc.get_freeze_count():

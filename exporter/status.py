@@ -11,6 +11,7 @@ from exporter.clock import Clock
 from exporter.collectors import ALL
 from exporter.collectors.servers import Servers
 from exporter.collectors.usage import Usage
+from exporter.desk import Desk
 from exporter.events import Event, PollEnded, PollPlanned
 from exporter.fleet import Filter, Fleet, traffic
 from exporter.glance import AccountStatus, CollectorStatus, Glance, Off
@@ -37,7 +38,7 @@ class Status:
         self._telemetry_path = telemetry_path
         self._history = History()
         self._planned: dict[tuple[str, str], PollPlanned] = {}
-        self._showing = asyncio.Lock()
+        self._desk = Desk()
 
     def __call__(self, event: Event) -> None:
         """Remembers what a page shows."""
@@ -72,7 +73,15 @@ class Status:
             form: which of both.
             wanted: which countries, POPs and servers to show.
             refreshing: whether the page loads itself anew.
+
+        Raises:
+            BusyError: too many ask.
         """
+        return await self._desk.serve(lambda: self._show(form, wanted, refreshing=refreshing))
+
+    async def _show(self, form: Form, wanted: Filter, *, refreshing: bool) -> str:
+        slots, polls = self._store.slots(), self._history.polls()
+        begun = self._glance(slots, wanted)
 
         def make() -> str:
             accounts = tuple(_accounts(slots, wanted))
@@ -80,10 +89,7 @@ class Status:
             glance = replace(begun, accounts=accounts, polls=shown)
             return glance.as_json() if form == "json" else glance.as_html(refreshing=refreshing)
 
-        async with self._showing:
-            slots, polls = self._store.slots(), self._history.polls()
-            begun = self._glance(slots, wanted)
-            return await asyncio.to_thread(make)
+        return await asyncio.to_thread(make)
 
     def _glance(self, slots: Iterable[Slot], wanted: Filter) -> Glance:
         """What is cheap to know."""

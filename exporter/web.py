@@ -10,7 +10,8 @@ from importlib.resources import files
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from exporter.discovery import NoTargetsError, discover, read_query, select
+from exporter.desk import BusyError, Desk
+from exporter.discovery import NoTargetsError, Query, discover, read_query, select
 from exporter.exposition import CONTENT_TYPES
 from exporter.fleet import Filter
 from exporter.negotiation import accepts_gzip, choose_format, prefers_json
@@ -39,7 +40,7 @@ class Web:
         self._status = status
         self._is_alive = is_alive
         self._telemetry_path = telemetry_path
-        self._discovering = asyncio.Lock()
+        self._desk = Desk()
 
     def app(self) -> web.Application:
         """The routes; each answers GET and HEAD; any other method is 405 anywhere."""
@@ -108,15 +109,16 @@ class Web:
         headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
         try:
             query = read_query(request.query.items())
-            # One by one: polls need threads too, and whoever asks without end waits for himself.
-            async with self._discovering:
-                selected = select(self._store, query)
-                targets = await asyncio.to_thread(discover, selected, query)
+            targets = await self._desk.serve(lambda: self._discover(query))
         except NoTargetsError as error:
             return web.Response(status=error.status, text=f"{error}\n", headers=headers)
         return web.Response(
             body=targets, content_type="application/json", charset="utf-8", headers=headers
         )
+
+    async def _discover(self, query: Query) -> bytes:
+        selected = select(self._store, query)
+        return await asyncio.to_thread(discover, selected, query)
 
     async def healthy(self, _: web.Request) -> web.Response:
         """Whether polls go on, however they end."""
@@ -160,6 +162,9 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except web.HTTPNotFound:
         return web.Response(status=404, text="not found: see / for what there is\n")
+    except BusyError as error:
+        again = {"Retry-After": "1", "Cache-Control": "no-store"}
+        return web.Response(status=503, text=f"{error}\n", headers=again)
 
 
 def _style_hash() -> str:

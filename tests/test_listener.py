@@ -5,15 +5,19 @@ import gzip
 import io
 import itertools
 import json
+import math
 import resource
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 import trustme
@@ -23,6 +27,7 @@ from exporter import logs
 from exporter.clock import Clock, SystemClock
 from exporter.config import load
 from exporter.connection import Connection, Limits
+from exporter.desk import MOST_WAITING
 from exporter.errors import ConfigError
 from exporter.listener import SPARE_FILES, listen
 from exporter.service import Service
@@ -45,6 +50,7 @@ PATIENT = Limits(sweep_seconds=0.01)
 HEALTHY = b"GET /-/healthy HTTP/1.1\r\n" + LAST
 KEPT = b"GET /-/healthy HTTP/1.1\r\nHost: exporter\r\n\r\n"
 SCRAPE = b"GET /metrics HTTP/1.1\r\n" + LAST
+WORK = (b"/sd/servers?max_per_pop=999", b"/?filter=a")
 PAGE = bytes(8 * 1024 * 1024)  # more than the kernel keeps for a client that does not read
 
 CAP_TOLD = 'level=warning msg="too many connections, closing idle ones" limit=1'
@@ -57,6 +63,8 @@ HOSTILE = {
 }
 
 Where = tuple[str, int]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -152,6 +160,102 @@ async def test_a_fault_costs_nobody_else_a_scrape(
             assert not doing.done()
         assert fault.expected == await doing
         assert await is_served(where, SCRAPE)
+
+
+# Work for clients
+
+
+@asynccontextmanager
+async def no_thread() -> AsyncIterator[Callable[[], int]]:
+    """Keeps the loop's one thread occupied; gives how much work has been handed to it."""
+    pool, end = Counted(1), threading.Event()
+    pool.submit(end.wait)
+    pool.works = 0
+    asyncio.get_running_loop().set_default_executor(pool)
+    try:
+        yield lambda: pool.works
+    finally:
+        end.set()
+
+
+class Counted(ThreadPoolExecutor):
+    """Threads that count what they are given."""
+
+    works = 0
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:
+        self.works += 1
+        return super().submit(fn, *args, **options)
+
+
+@pytest.mark.parametrize("path", WORK)
+async def test_a_crowd_is_told_to_come_again(
+    path: bytes, configure: Configure, clock: ManualClock
+) -> None:
+    """At once, while some wait; those are answered."""
+    request = b"GET " + path + b" HTTP/1.1\r\n" + LAST
+    async with exporter(configure(), clock, Limits()) as where, asyncio.timeout(10):
+        async with no_thread():
+            waiting = [asyncio.create_task(ask(*where, request)) for _ in range(1 + MOST_WAITING)]
+            await settle(where)
+            head, _, text = (await ask(*where, request)).partition(b"\r\n\r\n")
+            assert not any(task.done() for task in waiting)
+        answers = await asyncio.gather(*waiting)
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: 1\r\n" in head
+    assert b"too many ask for this at the same time: try again\n" == text
+    assert [True] * len(answers) == [each.startswith(b"HTTP/1.1 200 ") for each in answers]
+
+
+async def settle(where: Where) -> None:
+    """Waits until what was sent before has been read."""
+    for _ in range(2):
+        await ask(*where, HEALTHY)
+
+
+@pytest.mark.parametrize("path", WORK)
+async def test_who_asks_for_work_without_end_keeps_no_scrape_out(
+    path: bytes, fleet: Simulator, clock: ManualClock
+) -> None:
+    """More of them than there are places, each on connections that it keeps."""
+    request = b"GET " + path + b" HTTP/1.1\r\nHost: exporter\r\n\r\n"
+
+    async def ask_without_end(where: Where) -> None:
+        while True:
+            with suppress(ConnectionError):
+                async with connected(*where) as client:
+                    while True:
+                        await asyncio.get_running_loop().sock_sendall(client, request)
+                        await take_answer(client)
+
+    async with exporter(at(fleet), clock, Limits()) as where:
+        asking = [asyncio.create_task(ask_without_end(where)) for _ in range(300)]
+        await asyncio.sleep(1)
+        for _ in range(3):
+            answer = await asyncio.wait_for(ask(*where, SCRAPE), 5)  # seen: 0.5
+            assert answer.startswith(b"HTTP/1.1 200 ")
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def take_answer(client: socket.socket) -> None:
+    """Reads one answer to its end.
+
+    Raises:
+        ConnectionError: it has none.
+    """
+    answer = b""
+    length = math.inf
+    while len(answer) < length:
+        piece = await asyncio.get_running_loop().sock_recv(client, 1024 * 1024)
+        if not piece:
+            raise ConnectionError
+        answer += piece
+        head, end, _ = answer.partition(b"\r\n\r\n")
+        if end:
+            told = head.lower().partition(b"content-length:")[2].split()[0]
+            length = len(head) + len(end) + int(told)
 
 
 # Time

@@ -13,6 +13,7 @@ import pytest
 from yarl import URL
 
 from exporter.config import load
+from exporter.desk import MOST_WAITING
 from exporter.fleet import Filter
 from exporter.simulator import Rule, Simulator
 from exporter.simulator.app import Payload
@@ -351,11 +352,11 @@ async def test_a_hostile_filter_is_text(stage: Stage, session: aiohttp.ClientSes
 async def test_looks_are_taken_one_after_the_other(stage: Stage) -> None:
     """However many look at once, a poll finds a thread."""
     await stage.poll()
-    looks = [asyncio.create_task(told(stage)) for _ in range(100)]
+    looks = [asyncio.create_task(told(stage)) for _ in range(1 + MOST_WAITING)]
     await asyncio.sleep(0)
     await asyncio.wait_for(stage.poll("servers"), 10)
     assert not looks[-1].done()
-    assert 100 == len(await asyncio.gather(*looks))
+    assert 1 + MOST_WAITING == len(await asyncio.gather(*looks))
 
 
 def names(value: object) -> Iterator[str]:

@@ -316,6 +316,7 @@ async def _serving(app: web.Application, limits: Limits) -> AsyncIterator[web.Se
         access_log=None,
         auto_decompress=False,  # nobody wants a body, and a small one may become a large one
         handle_signals=False,
+        handler_cancellation=True,  # or it works, and waits when stopping, for who has gone
         keepalive_timeout=limits.keep_alive_seconds,
         lingering_time=limits.body_seconds,
         max_headers=limits.headers,

@@ -207,6 +207,28 @@ async def test_a_crowd_is_told_to_come_again(
     assert [True] * len(answers) == [each.startswith(b"HTTP/1.1 200 ") for each in answers]
 
 
+@pytest.mark.parametrize("path", WORK)
+async def test_nothing_is_done_for_those_who_have_gone(
+    path: bytes, configure: Configure, clock: ManualClock, told: Callable[[], list[str]]
+) -> None:
+    """But for one whose work had begun, and it keeps nobody else waiting longer than that."""
+    request = b"GET " + path + b" HTTP/1.1\r\n" + LAST
+    async with exporter(configure(), clock, Limits()) as where, asyncio.timeout(10):
+        before = len(told())
+        async with no_thread() as works:
+            for _ in range(3 * MOST_WAITING):
+                async with connected(*where) as client:
+                    client.send(request)
+                    await settle(where)
+            await settle(where)
+            last = asyncio.create_task(ask(*where, request))
+            await settle(where)
+            assert 1 == works()
+        assert (await last).startswith(b"HTTP/1.1 200 ")
+        assert 2 == works()
+    assert [] == told()[before:]
+
+
 async def settle(where: Where) -> None:
     """Waits until what was sent before has been read."""
     for _ in range(2):
@@ -715,6 +737,21 @@ async def test_stopping_waits_for_nobody_who_asks_nothing(said: bytes) -> None:
         assert time.monotonic() - started < 0.3
         for client in clients:
             assert await is_closed(client)
+
+
+async def test_stopping_waits_for_nobody_who_has_gone(told: Callable[[], list[str]]) -> None:
+    """Requests of clients that went before are over; nothing is told of them."""
+    async with AsyncExitStack() as exits:
+        where = await exits.enter_async_context(plain(PATIENT))
+        for _ in range(50):
+            async with connected(*where) as client:
+                client.send(b"GET /hang HTTP/1.1\r\n" + LAST)
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        await exits.aclose()
+        assert time.monotonic() - started < 0.3
+    assert [] == told()
 
 
 async def test_stopping_amid_a_hostile_crowd_takes_less_than_four_seconds() -> None:

@@ -21,6 +21,14 @@ PATH = "/v2/customers/usage-report/"
 MAX_RESULTS = 5_000
 """Customers in one answer: the most that the API gives."""
 
+MIN_LEAVING = 5
+MAX_LEAVING_SHARE = 0.01
+"""How many of the promised may be missing in the end: the number or the share, whichever is more.
+
+Customers may be closed while the chunks are read, 25 seconds at the most; hardly one of a hundred
+is. What is missing beyond that was not told, and half a report is no report.
+"""
+
 FIELDS = frozenset({"cust_id", "bandwidth", "connections"})
 BYTES = tuple(2**20 * 4**power for power in range(11))
 """Bounds of the buckets, 1 MiB to 1 TiB."""
@@ -141,7 +149,8 @@ class Report:
 
         Raises:
             TooLargeError: there are too many customers.
-            SchemaError: it is no such chunk, or does not go on where the last one ended.
+            SchemaError: it is no such chunk, or does not go on where the last one ended, or it is
+                empty while many who were promised are missing.
         """
         customers = items(member(answer, "customers"), "customers")
         if count(member(answer, "result_count"), "result_count") != len(customers):
@@ -157,6 +166,14 @@ class Report:
         # A short chunk is the last, unless the API cut it shorter than we asked for.
         is_short = len(customers) < MAX_RESULTS and self._crowd.seen >= self._promised
         self.is_complete = is_short or not customers
+        self._check_promise()
+
+    def _check_promise(self) -> None:
+        missing = self._promised - self._crowd.seen
+        # Nobody can have left within the one answer that promises and tells nobody.
+        leaving = max(MIN_LEAVING, MAX_LEAVING_SHARE * self._promised) if self._crowd.seen else 0
+        if self.is_complete and missing > leaving:
+            raise SchemaError(f"total_count: {missing} more were promised")
 
     def _take(self, cust_id: int, members: Mapping[str, object]) -> None:
         if not self._offset < cust_id <= self._last:

@@ -80,6 +80,10 @@ def put_map(reply: Reply, value: object, *, missing: bool = False) -> Reply:
         return reply
     rest = {other: it for other, it in payload.items() if other != name}
     if "result_count" in rest and isinstance(value, list):
+        match rest:
+            case {"result_count": int(told), "total_count": int(total)}:
+                # All chunks together gain or lose what this one does.
+                rest["total_count"] = total + len(value) - told
         rest["result_count"] = len(value)
     return replace(reply, payload=rest if missing else {**rest, name: value})
 

@@ -180,10 +180,33 @@ async def test_all_chunks_are_read(customers: int, most: int, offsets: list[str 
     assert (customers, offsets) == (answer.records, reporter.offsets)
 
 
-async def test_who_was_promised_may_have_left() -> None:
-    """Then an empty chunk is the end."""
-    reporter = Reporter(used(*[(1, 1)] * 7), spoil=lambda _, answer: answer | {"total_count": 8})
-    assert (7, [None, "7"]) == ((await fetch(reporter)).records, reporter.offsets)
+@pytest.mark.parametrize(
+    ("customers", "promised"),
+    [(7, 8), (1, 6), (495, 500), (990, 1000), (19_800, 20_000)],
+    ids=str,
+)
+async def test_who_was_promised_may_have_left(customers: int, promised: int) -> None:
+    """Five or one of a hundred, while the chunks were read: then an empty chunk is the end."""
+    reporter = Reporter(
+        used(*[(1, 1)] * customers), spoil=lambda _, answer: answer | {"total_count": promised}
+    )
+    assert customers == (await fetch(reporter)).records
+    assert f"{customers}" == reporter.offsets[-1]
+
+
+@pytest.mark.parametrize(
+    ("customers", "promised"),
+    [(0, 1), (1, 7), (494, 500), (989, 1000), (5_000, 15_439)],
+    ids=str,
+)
+async def test_a_report_that_breaks_off_is_refused(customers: int, promised: int) -> None:
+    """Whoever else is missing was not told: a part is never taken for the whole."""
+    reporter = Reporter(
+        used(*[(1, 1)] * customers), spoil=lambda _, answer: answer | {"total_count": promised}
+    )
+    expected = f"^total_count: {promised - customers} more were promised$"
+    with pytest.raises(SchemaError, match=expected):
+        await fetch(reporter)
 
 
 @pytest.mark.parametrize("chunk", [0, 1, 2])

@@ -259,7 +259,7 @@ async def test_there_may_be_nobody(clock: Clock) -> None:
 async def struck(
     api: aiohttp.ClientSession, simulator: Simulator, endpoint: str, fault: str
 ) -> tuple[list[Any], list[Any]]:
-    """The honest records and the faulty ones; the answer's count is right either way."""
+    """The honest records and the faulty ones; the answer's counts are right either way."""
     query = {"start_date": TODAY} if endpoint == "usage_report" else {}
     simulator.rules = []
     honest = await told(api, PATHS[endpoint], **query)
@@ -268,6 +268,8 @@ async def struck(
     records = faulty[LISTS[endpoint]]
     if endpoint != "plans":
         assert len(records) == faulty["result_count"]
+    if endpoint == "usage_report":
+        assert len(records) == faulty["total_count"]
     return honest[LISTS[endpoint]], records
 
 

@@ -22,7 +22,7 @@ from exporter.metric import Metric, Table
 
 PATH = "/v2/customers/paged/"
 PAGE_SIZE = 1_000
-"""Customers in one answer. No limit is documented: a smaller one of the API's is found out."""
+"""Customers in one answer. No limit is documented: the API may keep to a smaller one."""
 
 FIELDS = frozenset(
     {
@@ -116,7 +116,7 @@ class AccountsCollector(Collector[Accounts, None]):
     options: AccountsOptions
 
     async def fetch(self, get: Get, *, now: datetime, last: Accounts | None) -> Answer[Accounts]:
-        """Asks page by page, one after the other, until the last."""
+        """Asks page by page, one after the other, until an empty one."""
         del now, last
         ask, census, page = discreet(get), Census(self.options), 0
         while not census.is_complete:
@@ -133,7 +133,7 @@ class AccountsCollector(Collector[Accounts, None]):
 
 
 class Census:
-    """What one poll has counted so far; `is_complete` once the last page was read."""
+    """What one poll has counted so far; `is_complete` once an empty page was read."""
 
     def __init__(self, options: AccountsOptions) -> None:
         self.is_complete = False
@@ -141,7 +141,6 @@ class Census:
         self._crowd = Crowd(known_fields=FIELDS, max_records=options.max_records)
         self._counted: Counter[tuple[str, str]] = Counter()
         self._throttled = 0
-        self._size: int | None = None
         self._pages: set[int] = set()
 
     def read(self, answer: Mapping[str, object], *, page: int) -> None:
@@ -161,9 +160,8 @@ class Census:
         if ids and mark in self._pages:
             raise SchemaError("customers: the API tells one page again and again")
         self._pages.add(mark)
-        # Whether it kept to our page's size, the API does not say: the first page does.
-        self.is_complete = not customers or len(customers) < (self._size or 0)
-        self._size = self._size or len(customers)
+        # A short page may be the last, or cut, or one that the API left customers out of.
+        self.is_complete = not customers
 
     def _take(self, _: int, members: Mapping[str, object]) -> None:
         status = count(member(members, "acct_status_id"), "acct_status_id")

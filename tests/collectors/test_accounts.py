@@ -209,18 +209,41 @@ async def test_the_throttled_of_a_handful_are_not_told(
         (0, PAGE_SIZE, 1),
         (7, PAGE_SIZE, 2),
         (PAGE_SIZE, PAGE_SIZE, 2),
-        (2 * PAGE_SIZE + 1, PAGE_SIZE, 3),
+        (2 * PAGE_SIZE + 1, PAGE_SIZE, 4),
         (2 * PAGE_SIZE, PAGE_SIZE, 3),
-        (25, 10, 3),
+        (25, 10, 4),
         (20, 10, 3),
     ],
     ids=["nobody", "short", "one", "three", "two", "cut to ten", "two cut to ten"],
 )
 async def test_all_pages_are_read(customers: int, most: int, pages: int) -> None:
-    """The last is shorter than the first, or empty, whatever size the API keeps to."""
+    """Up to an empty one, whatever size the API keeps to."""
     pager = Pager(people(customers), most=most)
     answer = await fetch(pager)
     assert (customers, [*range(1, pages + 1)]) == (answer.records, pager.asked)
+
+
+async def test_a_short_page_is_not_the_end() -> None:
+    """An API that leaves customers out after it has cut the pages has short ones amid others."""
+
+    def spoil(page: int, answer: Record) -> Record:
+        kept = [c for c in answer["customers"] if page != 2 or c["cust_id"] % 10 < 7]
+        return answer | {"customers": kept, "result_count": len(kept)}
+
+    pager = Pager(people(30), most=10, spoil=spoil)
+    assert (27, [1, 2, 3, 4]) == ((await fetch(pager)).records, pager.asked)
+
+
+async def test_no_page_beyond_the_last_is_no_end() -> None:
+    """It may as well be a page in between that is missing: which of them, the API does not say."""
+
+    def spoil(page: int, answer: Record) -> Record:
+        if page == 4:
+            raise NotFoundError("HTTP 404")
+        return answer
+
+    with pytest.raises(NotFoundError):
+        await fetch(Pager(people(30), most=10, spoil=spoil))
 
 
 async def test_nobody_is_asked_twice_at_once() -> None:

@@ -9,11 +9,13 @@ import gc
 import gzip
 import http.client
 import json
+import sys
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
+from types import FrameType
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,8 +23,8 @@ import pytest
 from exporter.api import Api
 from exporter.clock import SystemClock
 from exporter.collectors.servers import Server, Servers, ServersCollector
-from exporter.errors import ApiError
-from exporter.events import Accepted
+from exporter.errors import ApiError, SchemaError
+from exporter.events import Accepted, PollEnded
 from exporter.exposition import Body, Format, body
 from exporter.key import Key
 from exporter.listener import listen
@@ -191,6 +193,34 @@ def test_the_wait_would_be_noticed() -> None:
     """It is beyond the limit where the same work is done on the loop."""
     with asyncio.Runner(loop_factory=InlineLoop) as runner:
         assert MOST_HELD < runner.run(least_held())
+
+
+def test_bad_records_are_counted_at_once() -> None:
+    """Customers may bring 200,000 of them, and the event loop waits while they are counted."""
+    clock, told, calls = SystemClock(), SchemaError("customers[0]: record: absent"), 0
+    collector = ServersCollector(ServersCollector.options_type())
+    store = Store([("default", collector)], clock=clock, emit=lambda _: None)
+    telemetry = Telemetry(store, clock=clock)
+    ended = PollEnded(
+        account="default",
+        collector="servers",
+        at=clock.now(),
+        duration_seconds=1,
+        outcome=Accepted(9, rejected=(told,) * 5_000, changed=True),
+    )
+
+    def note(_: FrameType, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(note)
+    try:
+        telemetry(ended)
+    finally:
+        sys.setprofile(None)
+    expected = b'collector="servers",reason="schema"} 5000.0\n'
+    assert expected in telemetry.tail("text")
+    assert calls < 1_000
 
 
 def reply(text: bytes, *, length: int) -> bytes:

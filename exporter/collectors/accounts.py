@@ -16,13 +16,16 @@ from pydantic import Field
 
 from exporter.collectors.base import Answer, Collector, Get, MaxAge, Whole
 from exporter.collectors.customer import MIN_CUSTOMERS, Crowd, CustomerOptions, discreet
-from exporter.errors import SchemaError
+from exporter.errors import SchemaError, TooLargeError
 from exporter.fields import clean, count, items, member
 from exporter.metric import Metric, Table
 
 PATH = "/v2/customers/paged/"
 PAGE_SIZE = 1_000
 """Customers in one answer. No limit is documented: the API may keep to a smaller one."""
+
+MAX_GROUPS = 10_000
+"""Groups that are counted at all: each takes room until the poll's end."""
 
 FIELDS = frozenset(
     {
@@ -123,7 +126,7 @@ class AccountsCollector(Collector[Accounts, None]):
             page += 1
             query = {"page": f"{page}", "page_size": f"{PAGE_SIZE}"}
             await asyncio.to_thread(census.read, await ask(PATH, query), page=page)
-        return census.answer()
+        return await asyncio.to_thread(census.answer)
 
     def first_tally(self) -> None:
         """Nothing is counted."""
@@ -140,6 +143,7 @@ class Census:
         self._options = options
         self._crowd = Crowd(known_fields=FIELDS, max_records=options.max_records)
         self._counted: Counter[tuple[str, str]] = Counter()
+        self._groups: set[str] = set()
         self._throttled = 0
         self._pages: set[int] = set()
 
@@ -147,7 +151,7 @@ class Census:
         """Counts a page's customers.
 
         Raises:
-            TooLargeError: there are too many customers.
+            TooLargeError: there are too many customers, or groups.
             SchemaError: it is no such page, or not the one that was asked for, or one of before.
         """
         customers = items(member(answer, "customers"), "customers")
@@ -156,6 +160,9 @@ class Census:
         if count(member(answer, "page"), "page") != page:
             raise SchemaError("page: not the one that was asked for")
         ids = self._crowd.read(customers, self._take)
+        if len(self._groups) > MAX_GROUPS:
+            told = f"more than {MAX_GROUPS} groups: no acct_group_id is for so few customers"
+            raise TooLargeError(f"{told}, so set collectors.accounts.enabled=false")
         mark = hash(frozenset(ids))
         if ids and mark in self._pages:
             raise SchemaError("customers: the API tells one page again and again")
@@ -170,6 +177,7 @@ class Census:
             raise SchemaError("user_throttled: expected 0 or 1")
         group = members.get("acct_group_id")
         name = UNKNOWN if group is None else f"{count(group, 'acct_group_id')}"
+        self._groups.add(name)
         self._counted[name, STATUSES.get(status, UNKNOWN)] += 1
         self._throttled += throttled
 

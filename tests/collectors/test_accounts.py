@@ -1,16 +1,20 @@
 """The accounts collector: customers by status and group, page by page."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.collectors import accounts
 from exporter.collectors.accounts import (
+    MAX_GROUPS,
     PAGE_SIZE,
     Accounts,
     AccountsCollector,
@@ -338,6 +342,36 @@ async def test_endless_pages_end() -> None:
     ):
         await fetch(pager, max_records=95)
     assert 10 == len(pager.asked)
+
+
+async def test_more_groups_than_anybody_makes_are_refused() -> None:
+    """Each is kept until the poll ends, so there is an end to them, and it says what to do."""
+    customers = [
+        person for number in range(MAX_GROUPS) for person in people(1, first=number, group=number)
+    ]
+    assert MAX_GROUPS == (await count(customers)).records
+    customers += people(1, first=MAX_GROUPS, group=None)
+    expected = "more than 10000 groups: .*, so set collectors.accounts.enabled=false$"
+    with pytest.raises(TooLargeError, match=expected):
+        await count(customers)
+
+
+def test_customers_are_counted_beside_the_event_loop() -> None:
+    """Whatever takes longer with more of them holds a thread, and no scrape."""
+    on_loop: set[str] = set()
+
+    def note(frame: FrameType, *_: object) -> None:
+        if frame.f_code.co_filename == accounts.__file__:
+            on_loop.add(frame.f_code.co_name)
+
+    pager = Pager(people(30), most=10)
+    with asyncio.Runner() as runner:
+        sys.setprofile(note)  # of this thread alone
+        try:
+            runner.run(fetch(pager))
+        finally:
+            sys.setprofile(None)
+    assert {"fetch", "__init__"} == on_loop
 
 
 # Bad records

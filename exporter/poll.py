@@ -6,6 +6,7 @@ good reading goes on being served. The other keeps the listener from becoming de
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain, repeat
 from traceback import extract_tb
 from typing import Any
 
@@ -99,12 +100,18 @@ class Poller:
         )
 
     def way(self, attempts: int = MAX_ATTEMPTS) -> Get:
-        """Opens the way to the API for one poll that begins now, until its deadline."""
+        """Opens the way to the API for one poll that begins now, until its deadline.
+
+        Whoever asks again is made to wait for the collector's pause; the deadline counts that.
+        """
         collector = self.collector
         seconds = min(collector.options.interval.total_seconds() / 2, MAX_POLL_SECONDS)
         deadline = self._clock.monotonic() + seconds
+        pauses = chain([0.0], repeat(collector.pause_seconds))
 
         async def get(path: str, query: Mapping[str, str]) -> Mapping[str, object]:
+            if pause := next(pauses):
+                await self._clock.sleep(pause)
             return await self._api.get(
                 path, query, collector=collector.name, deadline=deadline, attempts=attempts
             )

@@ -7,7 +7,8 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from exporter.cli import main
 from exporter.events import Event
 from exporter.service import Service
 from exporter.simulator import Rule, Simulator, World
-from exporter.simulator.app import ACCOUNTS, USAGE_REPORT
+from exporter.simulator.app import ACCOUNTS, USAGE, USAGE_REPORT
 from exporter.simulator.faults import FAULTS
 from tests.stage import Stage, staged
 from tests.virtual_loop import VirtualClock, run
@@ -173,6 +174,43 @@ def test_a_page_that_fails_in_passing_is_asked_for_again() -> None:
         assert [] == stage.problems
 
     run(scenario)
+
+
+def test_pages_are_not_asked_for_in_a_burst() -> None:
+    """Ten in a second at the most, the first at once; servers and usage do not wait."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        world = World(servers=12, customers=12_000)
+        async with played(clock, world) as (stage, _):
+            await stage.until(5, step=5)
+            paths: dict[str, list[datetime]] = {}
+            for request in stage.simulator.requests:
+                paths.setdefault(request.path, []).append(request.at)
+            for path, count in ((ACCOUNTS, 13), (USAGE_REPORT, 2)):
+                began = paths[path][0] - min(map(min, paths.values()))
+                pauses = [(after - at).total_seconds() for at, after in pairwise(paths[path])]
+                assert [0.1] * (count - 1) == pytest.approx(pauses, abs=0.02)
+                assert began < timedelta(seconds=0.05)
+            assert max(paths[USAGE]) - min(paths[USAGE]) < timedelta(seconds=0.05)
+            assert 2 == len(paths[USAGE])
+
+    run(scenario, start=EVENING)
+
+
+@pytest.mark.parametrize("endpoint", ["accounts", "usage_report"])
+def test_the_pauses_count(endpoint: str) -> None:
+    """A poll has 7.5 seconds here, which do for 13 pages, or 2 chunks, but not for the pauses."""
+    latency = {"accounts": "0.5", "usage_report": "3.72"}[endpoint]
+
+    async def scenario(clock: VirtualClock) -> None:
+        world = World(servers=12, customers=12_000)
+        async with staged(clock, options=on(**{endpoint: "15s"}), world=world) as (stage, service):
+            stage.simulator.rules = [Rule(endpoint, "latency", latency)]
+            async with service.serving() as [stage.url]:
+                await stage.until(9, step=9)
+            assert 1 == stage.sample("wlvpn_poll_failures_total", endpoint, "timeout")
+
+    run(scenario, start=EVENING)
 
 
 def test_pages_that_take_too_long_fail_the_poll() -> None:

@@ -15,7 +15,13 @@ from typing import NamedTuple
 from pydantic import Field
 
 from exporter.collectors.base import Answer, Collector, Get, MaxAge, Whole
-from exporter.collectors.customer import MIN_CUSTOMERS, Crowd, CustomerOptions, discreet
+from exporter.collectors.customer import (
+    MIN_CUSTOMERS,
+    PAUSE_SECONDS,
+    Crowd,
+    CustomerOptions,
+    discreet,
+)
 from exporter.errors import SchemaError, TooLargeError
 from exporter.fields import clean, count, items, member
 from exporter.metric import Metric, Table
@@ -87,6 +93,7 @@ class AccountsCollector(Collector[Accounts, None]):
     options_type = AccountsOptions
     stale = MaxAge(intervals=3, floor=timedelta(0))
     drop = MaxAge(intervals=6, floor=timedelta(hours=1))
+    pause_seconds = PAUSE_SECONDS
     content_tables = (
         Table(
             lambda content: content.shares,

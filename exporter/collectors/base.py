@@ -119,6 +119,7 @@ class Collector(ABC, Generic[C, T]):
     options_type: ClassVar[type[Options]] = Options
     stale: ClassVar[MaxAge]
     drop: ClassVar[MaxAge]
+    pause_seconds: ClassVar[float] = 0.0  # between two questions of one poll
     content_tables: ClassVar[tuple[Table, ...]]
     tally_tables: ClassVar[tuple[Table, ...]] = ()
 

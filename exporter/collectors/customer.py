@@ -15,6 +15,9 @@ from exporter.fields import count, mapping, member
 MIN_CUSTOMERS = 5
 """What is told of fewer customers than this could be told of one of them."""
 
+PAUSE_SECONDS = 0.1
+"""Between two pages: a burst of them may bring a 429, which keeps the servers' polls away too."""
+
 Take = Callable[[int, Mapping[str, object]], None]
 """Counts one customer, by id and members; raises SchemaError before it has counted anything."""
 

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from exporter.collectors.base import Answer, Collector, Get, MaxAge
-from exporter.collectors.customer import MIN_CUSTOMERS, Crowd, CustomerOptions, discreet
+from exporter.collectors.customer import (
+    MIN_CUSTOMERS,
+    PAUSE_SECONDS,
+    Crowd,
+    CustomerOptions,
+    discreet,
+)
 from exporter.errors import SchemaError
 from exporter.fields import clean, count, items, member
 from exporter.metric import Distribution, Metric, Table
@@ -67,6 +73,7 @@ class UsageReportCollector(Collector[Day, None]):
     options_type = CustomerOptions
     stale = MaxAge(intervals=3, floor=timedelta(0))
     drop = MaxAge(intervals=6, floor=timedelta(hours=1))
+    pause_seconds = PAUSE_SECONDS
     content_tables = (
         Table(
             lambda day: [day],

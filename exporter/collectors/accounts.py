@@ -23,7 +23,7 @@ from exporter.collectors.customer import (
     discreet,
 )
 from exporter.errors import SchemaError, TooLargeError
-from exporter.fields import clean, count, items, member
+from exporter.fields import count, items, member
 from exporter.metric import Metric, Table
 
 PATH = "/v2/customers/paged/"
@@ -199,7 +199,7 @@ class Census:
             ),
             records=crowd.records,
             rejected=crowd.rejected,
-            unknown_fields=frozenset(map(clean, crowd.unknown_fields)),
+            unknown_fields=crowd.unknown_fields,
         )
 
 

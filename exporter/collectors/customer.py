@@ -4,7 +4,8 @@ A customer is read, counted and let go; no id, name or metadata outlives its pag
 error. Fewer than five are nobody's business.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import Field
 
@@ -17,6 +18,15 @@ MIN_CUSTOMERS = 5
 
 PAUSE_SECONDS = 0.1
 """Between two pages: a burst of them may bring a 429, which keeps the servers' polls away too."""
+
+MAX_NAMES = 1_000
+"""Unknown members that are kept by name, over all pages of a poll."""
+
+NOT_NAMED = "(not named)"
+"""Stands for all unknown members whose names are not told."""
+
+_HARMLESS = re.compile(r"[a-z_]{1,40}", re.ASCII)
+"""What a programmer calls a member; an API that is careless may use a customer's address as one."""
 
 Take = Callable[[int, Mapping[str, object]], None]
 """Counts one customer, by id and members; raises SchemaError before it has counted anything."""
@@ -51,12 +61,11 @@ class Crowd:
 
     Attributes:
         records: the good ones so far.
-        unknown_fields: members that the API's documentation does not know.
     """
 
     def __init__(self, *, known_fields: frozenset[str], max_records: int) -> None:
         self.records = 0
-        self.unknown_fields: set[str] = set()
+        self._unknown: set[str] = set()
         self._known_fields = known_fields
         self._max_records = max_records
         self._bad = 0
@@ -71,6 +80,11 @@ class Crowd:
     def rejected(self) -> tuple[SchemaError, ...]:
         """The first bad record's error, once for each bad record: a million would need room."""
         return (self._first,) * self._bad if self._first else ()
+
+    @property
+    def unknown_fields(self) -> frozenset[str]:
+        """Members that the API's documentation does not know, where their names name nobody."""
+        return frozenset(self._unknown)
 
     def read(self, page: Sequence[object], take: Take) -> set[int]:
         """Reads a page's customers one by one; it is for a thread, beside the event loop.
@@ -106,5 +120,10 @@ class Crowd:
             raise SchemaError("cust_id: a second record of this customer")
         take(cust_id, members)
         if not self._known_fields.issuperset(members):
-            self.unknown_fields |= members.keys() - self._known_fields
+            self._note(members.keys() - self._known_fields - self._unknown)
         return cust_id
+
+    def _note(self, names: Iterable[str]) -> None:
+        for name in names:
+            has_room = len(self._unknown) < MAX_NAMES
+            self._unknown.add(name if has_room and _HARMLESS.fullmatch(name) else NOT_NAMED)

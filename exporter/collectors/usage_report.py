@@ -20,7 +20,7 @@ from exporter.collectors.customer import (
     discreet,
 )
 from exporter.errors import SchemaError
-from exporter.fields import clean, count, items, member
+from exporter.fields import count, items, member
 from exporter.metric import Distribution, Metric, Table
 
 PATH = "/v2/customers/usage-report/"
@@ -203,7 +203,7 @@ class Report:
             ),
             records=crowd.records,
             rejected=crowd.rejected,
-            unknown_fields=frozenset(map(clean, crowd.unknown_fields)),
+            unknown_fields=crowd.unknown_fields,
         )
 
 

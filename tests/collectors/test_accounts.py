@@ -1,6 +1,7 @@
 """The accounts collector: customers by status and group, page by page."""
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from exporter.collectors.accounts import (
     AccountsOptions,
 )
 from exporter.collectors.base import Answer
+from exporter.collectors.customer import MAX_NAMES, NOT_NAMED
 from exporter.errors import ApiError, NotFoundError, RefusedError, SchemaError, TooLargeError
 from exporter.exposition import encode
 from exporter.response import decode
@@ -447,6 +449,36 @@ async def test_unknown_fields_are_told_without_their_values() -> None:
     """What is within a documented field is nobody's business."""
     customers = people(5, metadata={"secret-name": "secret"}, colour="secret")
     assert {"colour"} == (await count(customers)).unknown_fields
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("colour_of_hair", "colour_of_hair"),
+        ("a" * 40, "a" * 40),
+        ("a" * 41, NOT_NAMED),
+        ("jane.doe@example.com", NOT_NAMED),
+        ("Jane", NOT_NAMED),
+        ("4711", NOT_NAMED),
+        ("jané", NOT_NAMED),
+        ("jane\n", NOT_NAMED),
+        ("", NOT_NAMED),
+    ],
+    ids=repr,
+)
+async def test_an_unknown_field_names_nobody(name: str, expected: str) -> None:
+    """A careless API may use what belongs into a member as its name."""
+    assert {expected} == (await count(people(5, **{name: 1}))).unknown_fields
+
+
+async def test_the_names_of_unknown_fields_do_not_pile_up() -> None:
+    """However many there are on all pages, a thousand are kept."""
+    letters = itertools.product("abcdefghij", repeat=4)
+    customers = [person for four in letters for person in people(1, **{f"x{''.join(four)}": 1})]
+    for number, person in enumerate(customers):
+        person["cust_id"] = number
+    found = (await fetch(Pager(customers, most=100))).unknown_fields
+    assert (MAX_NAMES + 1, True) == (len(found), NOT_NAMED in found)
 
 
 @pytest.mark.parametrize("error", [RefusedError("customer 4711 is broken"), NotFoundError("x")])

@@ -1,7 +1,8 @@
 """The folder that the files go to, one a day; whatever is in it is whole.
 
-A file's content is written elsewhere in the folder and renamed. Its time is when its day was asked
-for: a day that could still be corrected then is not settled, and is asked for again.
+A file's content is written elsewhere in the folder and renamed. A day that can still be corrected
+goes to `unsettled`, and is asked for again. The files beside it are to be loaded; the commands that
+do so move them to `loaded`.
 """
 
 import fcntl
@@ -17,6 +18,8 @@ from exporter.errors import ConfigError
 from exporter.exposition import END
 
 MANIFEST = "backfill.json"
+UNSETTLED = "unsettled"
+LOADED = "loaded"
 
 _ELSEWHERE = "choose another folder"
 
@@ -64,7 +67,7 @@ class Folder:
         try:
             self._compare()
             text = json.dumps(self._manifest, indent=2, sort_keys=True) + "\n"
-            self._write(MANIFEST, text.encode())
+            self._write(self.path / MANIFEST, text.encode())
         except OSError as error:
             raise self._refusal(error.strerror, "choose a folder of yours") from None
 
@@ -88,31 +91,45 @@ class Folder:
         return ConfigError([f"--output: {self.path}: {told}: {mend}"])
 
     def has(self, day: date, *, settled: datetime) -> bool:
-        """Whether the day is there, whole, and was asked for when it was settled."""
-        try:
-            path = self._file(day)
+        """Whether the day was loaded, or is there, whole, and was asked for when it was settled."""
+        with suppress(FileNotFoundError):
+            (self.path / LOADED / _name(day)).stat()
+            return True
+        with suppress(FileNotFoundError):
+            path = self.path / _name(day)
             return path.stat().st_mtime >= settled.timestamp() and path.read_bytes().endswith(END)
-        except FileNotFoundError:
-            return False
+        return False
 
-    def put(self, day: date, content: bytes, *, asked: datetime) -> None:
+    def ready(self) -> list[date]:
+        """The days to load, in order, whoever ordered them."""
+        found = []
+        for path in self.path.glob("*.om"):
+            with suppress(ValueError):
+                found.append(date.fromisoformat(path.stem))
+        return sorted(found)
+
+    def put(self, day: date, content: bytes, *, asked: datetime, settled: datetime) -> None:
         """Puts a day there, whole or not at all.
 
         Args:
             day: which.
             content: the file's.
             asked: when the API was asked for it.
+            settled: when the API does not correct it any more.
 
         Raises:
             OSError: it cannot be written.
         """
-        self._write(self._file(day).name, content, asked.timestamp())
+        final, early = self.path / _name(day), self.path / UNSETTLED / _name(day)
+        path, other = (final, early) if asked >= settled else (early, final)
+        path.parent.mkdir(exist_ok=True)
+        self._write(path, content, asked.timestamp())
+        other.unlink(missing_ok=True)
+        with suppress(OSError):
+            early.parent.rmdir()  # once it is empty
 
-    def _file(self, day: date) -> Path:
-        return self.path / f"{day}.om"
-
-    def _write(self, name: str, content: bytes, seconds: float | None = None) -> None:
-        path, part = self.path / name, self.path / f".{name}.part"
+    def _write(self, path: Path, content: bytes, seconds: float | None = None) -> None:
+        part = self.path / f".{path.name}.part"
         try:
             with part.open("wb") as file:
                 file.write(content)
@@ -125,3 +142,7 @@ class Folder:
             with suppress(OSError):
                 part.unlink()  # what is left of it fills the disk
             raise
+
+
+def _name(day: date) -> str:
+    return f"{day}.om"

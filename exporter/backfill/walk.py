@@ -70,6 +70,7 @@ class Walk:
         ]
         self._targets = targets
         self._unreadable: dict[date, SchemaError] = {}
+        self._unsettled: list[date] = []
 
     def hear(self, event: Event) -> None:
         """Counts the requests."""
@@ -90,8 +91,9 @@ class Walk:
             missing = [day for day in days if not folder.has(day, settled=self._settled(day))]
             self._introduce(days, missing)
             code = await self._fill(folder, missing)
-        if code == 0:
-            self._conclude(days, now)
+            if code == 0:
+                self._conclude(days)
+                self._advise(folder, now)
         return code or (1 if self._unreadable else 0)
 
     def _manifest(self) -> Mapping[str, object]:
@@ -156,7 +158,10 @@ class Walk:
         except SchemaError as error:
             self._pass_over(day, error)
         else:
-            folder.put(day, document(_METRICS, blocks), asked=asked)
+            settled = self._settled(day)
+            folder.put(day, document(_METRICS, blocks), asked=asked, settled=settled)
+            if asked < settled:
+                self._unsettled.append(day)
 
     async def _blocks(self, history: History, day: date) -> Mapping[str, bytes]:
         """Asks for an account's part of a day, and encodes it."""
@@ -178,11 +183,11 @@ class Walk:
             raise error
         self._progress.say(f"left out: {error.reason}: {error}")
 
-    def _conclude(self, days: Sequence[date], now: datetime) -> None:
-        """Sums up, and tells what to do with the files."""
-        there = [day for day in days if day not in self._unreadable]
+    def _conclude(self, days: Sequence[date]) -> None:
+        """Sums up."""
+        there = len(days) - len(self._unreadable)
         rejected = [error for history in self._histories for error in history.rejected]
-        told = f"{len(there)} of {len(days)} days are there, {self._progress.requests} requests"
+        told = f"{there} of {len(days)} days are there, {self._progress.requests} requests"
         self._progress.say(told)
         if rejected:
             bad = f"{len(rejected)} bad cells were left out, the first: {rejected[0]}"
@@ -192,13 +197,14 @@ class Walk:
                 f"left out: {spans(self._unreadable)}: run the same command again to ask again"
             )
             self._progress.say(left_out)
-        if there:
-            unsettled = [day for day in there if self._settled(day) > now]
-            settled = self._settled(there[-1]).date()
-            self._out.write(
-                advise(self._order.folder, there, unsettled=unsettled, settled=settled, now=now)
-            )
-            self._out.flush()
+
+    def _advise(self, folder: Folder, now: datetime) -> None:
+        """Tells what to do with the files."""
+        unsettled = self._unsettled
+        settled = self._settled(unsettled[-1] if unsettled else now).date()
+        text = advise(folder.path, folder.ready(), unsettled=unsettled, settled=settled, now=now)
+        self._out.write(text)
+        self._out.flush()
 
 
 @contextmanager

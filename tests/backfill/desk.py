@@ -71,8 +71,9 @@ async def backfill(
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder, hidden ones too."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Every file in a folder and below, hidden ones too."""
+    paths = [path for path in folder.rglob("*") if not path.is_dir()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def days(first: str, last: str) -> list[date]:

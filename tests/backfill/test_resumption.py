@@ -121,6 +121,8 @@ async def test_unsettled_days_are_told_and_asked_for_again(
     assert march[:16] == asked(simulator)
     assert "may still correct 2026-03-12 to 2026-03-16." in first.out
     assert "again on 2026-03-22 or later" in first.out
+    early = {f"unsettled/{name}" for name in names("2026-03-12", "2026-03-16")}
+    assert names("2026-03-01", "2026-03-11") | early | MANIFEST == content(tmp_path).keys()
     simulator.requests.clear()
     clock.advance(86_400 * 3)
     await backfill(configure(), clock, tmp_path, months=months)
@@ -136,6 +138,8 @@ async def test_unsettled_days_are_told_and_asked_for_again(
     labels = {"account": "default"}
     wanted = expected(simulator.world, days("2026-03-01", "2026-03-31"), clock.now(), labels)
     assert wanted == samples(tmp_path)
+    assert names("2026-03-01", "2026-03-31") | MANIFEST == content(tmp_path).keys()
+    assert not (tmp_path / "unsettled").exists()
 
 
 async def test_settle_days_decide(

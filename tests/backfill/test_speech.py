@@ -27,15 +27,19 @@ async def test_the_commands_are_told(
     quoted = f"{tmp_path}/it'\"'\"'s $HOME"
     assert (
         f"""\
-# 59 days: 2026-01-01 to 2026-02-28.
+# 59 days to load: 2026-01-01 to 2026-02-28.
 # Prometheus deletes what is older than its retention, 15 days unless it is told otherwise. The
 # first of these days began 75 days ago: before loading, start Prometheus with at least
 #   --storage.tsdb.retention.time=76d
 # and with more to keep that day for longer.
-# Load the files where Prometheus runs, as its user. data is its --storage.tsdb.path.
+# Load the files where Prometheus runs, as its user. data is its --storage.tsdb.path. What was
+# loaded is moved to loaded, so that no day is loaded twice.
 data=/var/lib/prometheus
-for file in '{quoted}'/*.om; do
-  promtool tsdb create-blocks-from openmetrics --quiet "$file" "$data" || break
+folder='{quoted}'
+mkdir -p "$folder/loaded"
+for file in "$folder"/*.om; do
+  promtool tsdb create-blocks-from openmetrics --quiet "$file" "$data" &&
+    mv "$file" "$folder/loaded" || break
 done
 """
         == ended.out

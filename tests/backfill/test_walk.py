@@ -192,7 +192,7 @@ async def test_an_unreadable_day_does_not_hide_the_others(
     days_told = "2026-01-05 to 2026-01-06, 2026-02-28"
     assert f"left out: {days_told}: run the same command again to ask again" == first.lines[-1]
     assert first.lines[0].startswith("left out: schema: default 2026-01-05: ")
-    assert "# 56 days: 2026-01-01 to 2026-01-04, 2026-01-07 to 2026-02-27." in first.out
+    assert "# 56 days to load: 2026-01-01 to 2026-01-04, 2026-01-07 to 2026-02-27." in first.out
     simulator.rewrite = None
     assert 0 == (await backfill(configure(), clock, tmp_path)).code
     assert expected(simulator.world, WINTER, clock.now(), {"account": "default"}) == samples(

@@ -15,6 +15,9 @@ from exporter.scheduler import HELD_SECONDS, pause_seconds
 PAUSE_SECONDS = 0.5
 """Before each question: two a second at the most, where an answer took no time."""
 
+MOST_DOUBTS = 3
+"""How many times a doubtful answer is asked for again, until two in a row agree."""
+
 MOST_WAITS = 10
 """How many times in a row the API may say that it is asked too often."""
 
@@ -49,11 +52,7 @@ class History:
             ApiError: it cannot be had or trusted; it names account and day.
         """
         try:
-            answer = await self._ask(day)
-            if self._last and _is_doubtful(answer.content, self._last):
-                # As a poll does: no month shrinks, unless the API says so twice.
-                await self._clock.sleep(HELD_SECONDS)
-                answer = await self._ask(day)
+            answer = await self._ask_until_clear(day)
         except ApiError as error:
             error.args = (f"{self.account} {day}: {error}",)
             raise
@@ -61,6 +60,26 @@ class History:
         told = (SchemaError(f"{self.account} {day}: {error}") for error in answer.rejected)
         self.rejected += told
         return answer.content
+
+    async def _ask_until_clear(self, day: date) -> Answer[MonthUsage]:
+        """Asks until an answer is not doubtful, or says about the same as the one before.
+
+        Raises:
+            ApiError: there is none.
+        """
+        doubted: list[MonthUsage] = []
+        while len(doubted) <= MOST_DOUBTS:
+            if doubted:
+                await self._clock.sleep(HELD_SECONDS)
+            answer = await self._ask(day)
+            usage = answer.content
+            is_confirmed = bool(doubted) and _agree(doubted[-1], usage)
+            if is_confirmed or not _is_doubtful(usage, self._last):
+                return answer
+            doubted.append(usage)
+        told = ", ".join(f"{usage.records:,}" for usage in doubted)
+        apart = format_age(HELD_SECONDS)
+        raise SchemaError(f"answers {apart} apart contradict each other: {told} records")
 
     async def _ask(self, day: date) -> Answer[MonthUsage]:
         waits = 0
@@ -77,9 +96,25 @@ class History:
             await self._clock.sleep(seconds)
 
 
-def _is_doubtful(usage: MonthUsage, last: MonthUsage) -> bool:
-    """Whether a month lost all its records, or most of them, since the last day asked for."""
-    if usage.month != last.month or not last.records:
-        return False
-    has_shrunk = last.records >= MIN_COMPARED_RECORDS and usage.records < last.records / 2
-    return has_shrunk or not usage.records
+def _is_doubtful(usage: MonthUsage, last: MonthUsage | None) -> bool:
+    """Whether a month is empty, or lost most of its records since the last day asked for.
+
+    After a day that was found to be empty the next may be so as well: an account that did not exist
+    for months is doubted once.
+    """
+    if last is None:
+        return not usage.records
+    if usage.month != last.month:
+        return bool(last.records) and not usage.records
+    return _has_shrunk(usage, last)
+
+
+def _has_shrunk(usage: MonthUsage, before: MonthUsage) -> bool:
+    """Whether all records are gone, or most of them; as in a poll."""
+    if not usage.records:
+        return bool(before.records)
+    return before.records >= MIN_COMPARED_RECORDS and usage.records < before.records / 2
+
+
+def _agree(one: MonthUsage, other: MonthUsage) -> bool:
+    return not (_has_shrunk(one, other) or _has_shrunk(other, one))

@@ -1,8 +1,8 @@
 """A backfill asks for each day once, and its files say what the API says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ async def test_nobody_polls_usage(configure: Configure, clock: ManualClock, tmp_
 async def test_an_empty_day_is_an_empty_file(
     configure: Configure, clock: ManualClock, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """Before the reseller existed there is no usage: no zero is made up, and no day asked twice."""
+    """Before the reseller existed there is no usage: no zero is made up, and one day is doubted."""
     rewrite(simulator, dict.fromkeys(map(str, WINTER[:40]), lambda _: {"data": []}))
     await backfill(configure(), clock, tmp_path)
     await backfill(configure(), clock, tmp_path)
@@ -146,21 +146,87 @@ async def test_an_empty_day_is_an_empty_file(
     assert expected(simulator.world, WINTER[40:], clock.now(), {"account": "default"}) == samples(
         tmp_path
     )
-    assert [str(day) for day in WINTER] == asked(simulator)
+    assert [str(day) for day in [WINTER[0], *WINTER]] == asked(simulator)
 
 
-async def test_a_month_that_shrinks_is_asked_for_again(
-    configure: Configure, clock: ManualClock, simulator: Simulator, tmp_path: Path
+def few(cells: Told) -> object:
+    """A tenth of the cells of a POP or two."""
+    flat = [(pop, code) for pop, codes in cells.items() for code in codes]
+    told: Told = {}
+    for pop, code in flat[: len(flat) // 10]:
+        told.setdefault(pop, {})[code] = cells[pop][code]
+    return {"data": told}
+
+
+def none(_: Told) -> object:
+    """What the API says of a month without usage."""
+    return {"data": []}
+
+
+@pytest.mark.parametrize(
+    ("day", "wrong", "times"),
+    [
+        ("2026-01-01", [none], 2),
+        ("2026-02-01", [none], 2),
+        ("2026-01-09", [none], 2),
+        ("2026-01-09", [few], 2),
+        ("2026-01-09", [few, none], 3),
+        ("2026-01-09", [few, none, few], 4),
+    ],
+    ids=["first", "month's first", "empty", "few", "few, empty", "few, empty, few"],
+)
+async def test_a_doubtful_day_is_asked_for_again(
+    day: str,
+    wrong: list[Callable[[Told], object]],
+    times: int,
+    configure: Configure,
+    clock: ManualClock,
+    simulator: Simulator,
+    tmp_path: Path,
 ) -> None:
-    """Most records gone since the day before: 15 s later it asks once more, as in a poll."""
-    answers: Iterator[object] = iter([{"data": []}])
-    rewrite(simulator, {"2026-01-09": lambda cells: next(answers, {"data": cells})})
-    await backfill(configure(), clock, tmp_path)
-    doubted = [r.at for r in simulator.requests if r.query["end_date"] == "2026-01-09"]
-    assert 60 == len(simulator.requests)
-    assert doubted[1] - doubted[0] >= timedelta(seconds=15)
+    """Nothing, or most records gone since the day before: 15 s later it asks again, as polls do."""
+    answers = iter(wrong)
+    rewrite(simulator, {day: lambda cells: next(answers, lambda _: {"data": cells})(cells)})
+    ended = await backfill(configure(), clock, tmp_path)
+    doubted = [r.at for r in simulator.requests if r.query["end_date"] == day]
+    assert (0, 58 + times, times) == (ended.code, len(simulator.requests), len(doubted))
+    assert all(after - before >= timedelta(seconds=15) for before, after in pairwise(doubted))
     assert expected(simulator.world, WINTER, clock.now(), {"account": "default"}) == samples(
         tmp_path
+    )
+
+
+async def test_a_month_that_shrinks_twice_is_believed(
+    configure: Configure, clock: ManualClock, simulator: Simulator, tmp_path: Path
+) -> None:
+    """The API may have taken records back: asked once more it says the same."""
+    rewrite(simulator, {"2026-01-09": few})
+    ended = await backfill(configure(), clock, tmp_path)
+    whole = expected(simulator.world, WINTER, clock.now(), {"account": "default"})
+    missing = whole.keys() - samples(tmp_path).keys()
+    assert (0, 60, {9}) == (
+        ended.code,
+        len(simulator.requests),
+        {int(seconds // 86_400) - 20_453 for _, _, seconds in missing},
+    )
+
+
+async def test_a_day_that_contradicts_itself_is_left_out(
+    configure: Configure, clock: ManualClock, simulator: Simulator, tmp_path: Path
+) -> None:
+    """No two answers in a row agree: neither is kept, the end says so, and the next run asks."""
+    answers = cycle([few, none])
+
+    def change(cells: Told) -> object:
+        return next(answers)(cells)
+
+    rewrite(simulator, {"2026-01-09": change})
+    ended = await backfill(configure(), clock, tmp_path)
+    told = "default 2026-01-09: answers 15s apart contradict each other: 3, 0, 3, 0 records"
+    assert (1, 62) == (ended.code, len(simulator.requests))
+    assert f"left out: schema: {told}" == ended.lines[0]
+    assert names("2026-01-01", "2026-02-28") - {"2026-01-09.om"} | MANIFEST == (
+        content(tmp_path).keys()
     )
 
 

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Self
 
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, ExporterError
 from exporter.exposition import END
 
 MANIFEST = "backfill.json"
@@ -22,6 +22,10 @@ UNSETTLED = "unsettled"
 LOADED = "loaded"
 
 _ELSEWHERE = "choose another folder"
+
+
+class FolderError(ExporterError):
+    """A file cannot be written; the text says where and why."""
 
 
 class Folder:
@@ -118,13 +122,16 @@ class Folder:
             settled: when the API does not correct it any more.
 
         Raises:
-            OSError: it cannot be written.
+            FolderError: it cannot be written.
         """
         final, early = self.path / _name(day), self.path / UNSETTLED / _name(day)
         path, other = (final, early) if asked >= settled else (early, final)
-        path.parent.mkdir(exist_ok=True)
-        self._write(path, content, asked.timestamp())
-        other.unlink(missing_ok=True)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            self._write(path, content, asked.timestamp())
+            other.unlink(missing_ok=True)
+        except OSError as error:
+            raise FolderError(f"cannot write into {path.parent}: {error.strerror}") from None
         with suppress(OSError):
             early.parent.rmdir()  # once it is empty
 

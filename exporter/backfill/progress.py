@@ -1,5 +1,6 @@
 """How far it is, on stderr: a bar for people, a line for each month elsewhere."""
 
+from contextlib import suppress
 from datetime import date
 from typing import TextIO
 
@@ -12,21 +13,21 @@ _ERASE = "\r\x1b[K"
 
 
 class Progress:
-    """Tells it.
+    """Tells it, as long as somebody listens: the work goes on without.
 
     Args:
         clock: for the time left.
-        stream: where to.
+        stream: where to; None where Python has none, as after `2>&-`.
 
     Attributes:
         requests: how many were made so far.
     """
 
-    def __init__(self, *, clock: Clock, stream: TextIO) -> None:
+    def __init__(self, *, clock: Clock, stream: TextIO | None) -> None:
         self.requests = 0
         self._clock = clock
         self._stream = stream
-        self._is_terminal = stream.isatty()
+        self._is_terminal = stream is not None and stream.isatty()
         self.begin(0)
 
     def begin(self, days: int) -> None:
@@ -51,5 +52,8 @@ class Progress:
         self._write(f"{_ERASE if self._is_terminal else ''}{PROGRAM}: {text}\n")
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        if self._stream is None:
+            return
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time
 from typing import TextIO
 
 from exporter.backfill.advice import advise
-from exporter.backfill.folder import Folder
+from exporter.backfill.folder import Folder, FolderError
 from exporter.backfill.history import History
 from exporter.backfill.order import DAY, Order, spans
 from exporter.backfill.progress import Progress
@@ -138,8 +138,8 @@ class Walk:
         except ApiError as error:
             self._progress.say(f"{error.reason}: {error}")
             self._progress.say(_mend(error))
-        except OSError as error:
-            self._progress.say(f"cannot write into {folder.path}: {error.strerror}")
+        except FolderError as error:
+            self._progress.say(str(error))
             self._progress.say(f"mend that, and {_GO_ON}")
         except asyncio.CancelledError:
             if not stopped:

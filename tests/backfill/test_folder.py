@@ -6,7 +6,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from exporter.config import load
 from exporter.errors import ConfigError
 from exporter.month import Month
 from exporter.settings import Settings
-from exporter.simulator import Simulator, World
+from exporter.simulator import Simulator
 from tests.backfill.desk import backfill, content, names
 from tests.conftest import Configure
 from tests.manual_clock import ManualClock
@@ -149,19 +149,6 @@ async def test_a_file_that_was_cut_off_is_asked_for_again(
 
 
 # The command as a process, in the present
-
-
-@pytest.fixture
-async def present() -> AsyncIterator[Simulator]:
-    """The API in the present, where processes live."""
-    async with Simulator(World(servers=8)) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def settled() -> str:
-    """A month that is over for long."""
-    return str(Month.of(datetime.now(UTC)).previous.previous)
 
 
 def unmeasured(url: str) -> Mapping[str, str]:

@@ -8,8 +8,9 @@ do so move them to `loaded`.
 import fcntl
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Self
@@ -95,14 +96,35 @@ class Folder:
         return ConfigError([f"--output: {self.path}: {told}: {mend}"])
 
     def has(self, day: date, *, settled: datetime) -> bool:
-        """Whether the day was loaded, or is there, whole, and was asked for when it was settled."""
-        with suppress(FileNotFoundError):
-            (self.path / LOADED / _name(day)).stat()
+        """Whether the day was loaded, or is there, whole, and was asked for when it was settled.
+
+        Raises:
+            ConfigError: what has the day's name cannot be read.
+        """
+        name = _name(day)
+        if self._find(f"{LOADED}/{name}"):
             return True
-        with suppress(FileNotFoundError):
-            path = self.path / _name(day)
-            return path.stat().st_mtime >= settled.timestamp() and path.read_bytes().endswith(END)
-        return False
+        found = self._find(name)
+        if found is None or found.st_mtime < settled.timestamp():
+            return False
+        with self._reading(name):
+            return (self.path / name).read_bytes().endswith(END)
+
+    def _find(self, name: str) -> os.stat_result | None:
+        with self._reading(name), suppress(FileNotFoundError):
+            found = (self.path / name).stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise self._refusal(f"{name} is not a file", "move it away")
+            return found
+        return None
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            told = f"{name} cannot be read: {error.strerror}"
+            raise self._refusal(told, "let us read it, or move it away") from None
 
     def ready(self) -> list[date]:
         """The days to load, in order, whoever ordered them."""

@@ -1,10 +1,12 @@
 """What the command tells to run loads each day once, when the API does not correct it any more."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from exporter.errors import ConfigError
 from exporter.simulator import Simulator
 from tests.backfill.desk import asked, backfill, days
 from tests.conftest import Configure
@@ -78,3 +80,41 @@ async def test_a_day_that_may_change_after_all_is_not_loaded(
     last = {10: "2026-02-28", 28: "2026-02-16"}[settle_days]
     wanted = [str(day) for day in days("2026-01-01", last)]
     assert wanted == await paste(ended.out, tmp_path)
+
+
+def make_loop(path: Path) -> None:
+    """A link to itself, which nobody can read, not even root."""
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize("name", ["2026-01-05.om", "loaded/2026-01-05.om"])
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (Path.mkdir, "is not a file: move it away"),
+        (os.mkfifo, "is not a file: move it away"),
+        (
+            make_loop,
+            "cannot be read: Too many levels of symbolic links: let us read it, or move it away",
+        ),
+    ],
+    ids=["folder", "FIFO", "unreadable"],
+)
+async def test_what_is_no_file_is_refused(
+    make: Callable[[Path], object],
+    expected: str,
+    name: str,
+    configure: Configure,
+    clock: ManualClock,
+    simulator: Simulator,
+    tmp_path: Path,
+) -> None:
+    """What has a day's name but cannot be one is named, and nobody is asked for anything."""
+    await backfill(configure(), clock, tmp_path, months=("2026-02", "2026-02"))
+    simulator.requests.clear()
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    make(tmp_path / name)
+    with pytest.raises(ConfigError) as caught:
+        await backfill(configure(), clock, tmp_path)
+    assert (f"--output: {tmp_path}: {name} {expected}",) == caught.value.problems
+    assert [] == asked(simulator)

@@ -12,9 +12,12 @@ MAX_BYTES = 60_000
 
 
 def stable(picture: str) -> list[str]:
-    """The lines without numbers, their units and their room; two collectors' lines may swap."""
+    """The lines without numbers, their units and their room; two collectors' lines may swap.
+
+    What the end of a number is broken off to is no line: it may have fewer digits, as at midnight.
+    """
     masked = (re.sub(r"\d[\d.]*( ?m?s\b)?", "#", line) for line in texts(picture))
-    return sorted(" ".join(line.split()) for line in masked)
+    return sorted(" ".join(line.split()) for line in masked if line != "#")
 
 
 def test_the_recording_is_current() -> None:

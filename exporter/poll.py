@@ -14,7 +14,15 @@ from exporter.api import MAX_ATTEMPTS, Api
 from exporter.clock import Clock
 from exporter.collectors.base import Answer, Collector, Get
 from exporter.errors import ApiError, UnexpectedError
-from exporter.events import Accepted, Held, Listener, Outcome, PollEnded, PollStarted
+from exporter.events import (
+    Accepted,
+    Held,
+    HeldReason,
+    Listener,
+    Outcome,
+    PollEnded,
+    PollStarted,
+)
 from exporter.snapshot import Reading, Store
 
 MAX_POLL_SECONDS = 25.0
@@ -138,11 +146,18 @@ class Poller:
         sizes = self.collector.sizes(before.content, before.records)
         for part, now in self.collector.sizes(answer.content, answer.records).items():
             last = sizes.get(part, 0)
-            if last and not now:
-                return Held("empty", records=now, last_records=last)
-            if last >= MIN_COMPARED_RECORDS and now < last / 2:
-                return Held("shrunk", records=now, last_records=last)
+            if reason := loss(now, last):
+                return Held(reason, records=now, last_records=last)
         return None
+
+
+def loss(records: int, last_records: int) -> HeldReason | None:
+    """What is suspicious about so many records after so many."""
+    if last_records and not records:
+        return "empty"
+    if last_records >= MIN_COMPARED_RECORDS and records < last_records / 2:
+        return "shrunk"
+    return None
 
 
 def _unexpected(error: Exception) -> UnexpectedError:

@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, time
 from typing import TextIO
 
 from exporter.backfill.advice import advise
+from exporter.backfill.archive import Archive
 from exporter.backfill.folder import Folder, FolderError
-from exporter.backfill.history import History
 from exporter.backfill.order import DAY, Order, spans
 from exporter.backfill.progress import Progress
 from exporter.clock import Clock
@@ -63,8 +63,8 @@ class Walk:
         self._clock = clock
         self._out = out or sys.stdout
         self._progress = Progress(clock=clock, stream=err or sys.stderr)
-        self._histories = [
-            History(poller, clock=clock, say=self._progress.say)
+        self._archives = [
+            Archive(poller, clock=clock, say=self._progress.say)
             for poller in pollers
             if poller.collector.name == "usage"
         ]
@@ -85,7 +85,7 @@ class Walk:
         """
         now = self._clock.now()
         days = self._order.days(now)
-        if not self._histories:
+        if not self._archives:
             raise ConfigError(["collectors.usage.enabled: false for every account: write true"])
         with Folder(self._order.folder, self._manifest()) as folder:
             missing = [day for day in days if not folder.has(day, settled=self._settled(day))]
@@ -98,7 +98,7 @@ class Walk:
 
     def _manifest(self) -> Mapping[str, object]:
         """What the files' content depends on, beside the API."""
-        details = {h.account: h.collector.options.detail for h in self._histories}
+        details = {a.account: a.collector.options.detail for a in self._archives}
         urls = {t.account: t.base_url for t in self._targets if t.account in details}
         return {
             "accounts": sorted(details),
@@ -109,11 +109,11 @@ class Walk:
 
     def _settled(self, day: date) -> datetime:
         """From when on the API does not correct a day any more."""
-        settle_days = max(h.collector.options.settle_days for h in self._histories)
+        settle_days = max(a.collector.options.settle_days for a in self._archives)
         return datetime.combine(day + DAY * (1 + settle_days), time(), UTC)
 
     def _introduce(self, days: Sequence[date], missing: Sequence[date]) -> None:
-        asked = {history.account for history in self._histories}
+        asked = {archive.account for archive in self._archives}
         for target in self._targets:
             if target.account not in asked:
                 self._progress.say(f"{target.account} is left out: its usage is not polled")
@@ -154,7 +154,7 @@ class Walk:
         """Asks for a day, and puts it there if it can be read."""
         asked = self._clock.now()
         try:
-            blocks = [await self._blocks(history, day) for history in self._histories]
+            blocks = [await self._blocks(archive, day) for archive in self._archives]
         except SchemaError as error:
             self._pass_over(day, error)
         else:
@@ -163,13 +163,13 @@ class Walk:
             if asked < settled:
                 self._unsettled.append(day)
 
-    async def _blocks(self, history: History, day: date) -> Mapping[str, bytes]:
+    async def _blocks(self, archive: Archive, day: date) -> Mapping[str, bytes]:
         """Asks for an account's part of a day, and encodes it."""
-        usage = await history.until(day)
+        usage = await archive.until(day)
         # The day's last second: a second later would be the next day, and maybe the next month.
         at = datetime.combine(day, time(23, 59, 59), UTC)
         stamp = Stamp(self._order.labels, int(at.timestamp()))
-        return encode(UsageCollector.history_tables, usage, history.account, stamp)
+        return encode(UsageCollector.history_tables, usage, archive.account, stamp)
 
     def _pass_over(self, day: date, error: SchemaError) -> None:
         """Leaves out a day that the API tells wrongly, so that the others can be had.
@@ -186,7 +186,7 @@ class Walk:
     def _conclude(self, days: Sequence[date]) -> None:
         """Sums up."""
         there = len(days) - len(self._unreadable)
-        rejected = [error for history in self._histories for error in history.rejected]
+        rejected = [error for archive in self._archives for error in archive.rejected]
         told = f"{there} of {len(days)} days are there, {self._progress.requests} requests"
         self._progress.say(told)
         if rejected:

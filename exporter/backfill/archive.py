@@ -9,7 +9,7 @@ from exporter.collectors.base import Answer
 from exporter.collectors.usage import MonthUsage, UsageCollector
 from exporter.duration import format_age
 from exporter.errors import ApiError, RateLimitedError, SchemaError
-from exporter.poll import MIN_COMPARED_RECORDS, Poller
+from exporter.poll import Poller, loss
 from exporter.scheduler import HELD_SECONDS, pause_seconds
 
 PAUSE_SECONDS = 0.5
@@ -22,7 +22,7 @@ MOST_WAITS = 10
 """How many times in a row the API may say that it is asked too often."""
 
 
-class History:
+class Archive:
     """One account's.
 
     Args:
@@ -106,15 +106,8 @@ def _is_doubtful(usage: MonthUsage, last: MonthUsage | None) -> bool:
         return not usage.records
     if usage.month != last.month:
         return bool(last.records) and not usage.records
-    return _has_shrunk(usage, last)
-
-
-def _has_shrunk(usage: MonthUsage, before: MonthUsage) -> bool:
-    """Whether all records are gone, or most of them; as in a poll."""
-    if not usage.records:
-        return bool(before.records)
-    return before.records >= MIN_COMPARED_RECORDS and usage.records < before.records / 2
+    return loss(usage.records, last.records) is not None
 
 
 def _agree(one: MonthUsage, other: MonthUsage) -> bool:
-    return not (_has_shrunk(one, other) or _has_shrunk(other, one))
+    return not (loss(one.records, other.records) or loss(other.records, one.records))
